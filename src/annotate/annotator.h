@@ -1,0 +1,57 @@
+/* annotator.h - who gives the first labels: a column, rules; later a language model.
+ *
+ * An annotator labels documents or abstains. It sees texts and columns, never the truth. */
+#ifndef SILR_ANNOTATE_H
+#define SILR_ANNOTATE_H
+
+#include "corpus/corpus.h"
+
+typedef struct {
+    int label;          /* class, or SILR_NO_LABEL: abstained */
+    float confidence;   /* 0..1; NAN: none */
+    const char *raw;    /* the answer as it came; NULL: none */
+    const char *reason; /* why it abstained; NULL */
+    uint64_t votes;     /* rules: bit r set when rule r (< 64) fired; else 0 */
+} silr_annotation;
+
+/* Called for each document, in the order given, on the calling thread; strings live until it
+ * returns. A negative status stops the annotator, which passes it on. */
+typedef silr_status (*silr_annotation_sink)(void *ctx, size_t doc, const silr_annotation *a,
+                                            silr_error *err);
+
+typedef struct silr_annotator silr_annotator;
+struct silr_annotator {
+    const char *kind; /* "column", "rules" */
+    silr_status (*annotate)(silr_annotator *a, const silr_corpus *c, const uint32_t *docs, size_t n,
+                            silr_annotation_sink sink, void *ctx, silr_error *err);
+    void (*free)(silr_annotator *a);
+};
+
+/* The annotator that the task names. SILR_EINPUT: a pattern that does not compile, a lexicon that
+ * cannot be read, a column whose values are not mapped: err names the line. */
+silr_status silr_annotator_new(silr_annotator **out, const silr_task *task, silr_error *err);
+void silr_annotator_free(silr_annotator *a);
+
+/* --- the table of rules -------------------------------------------------------------------- */
+
+/* What each rule did, counted over `docs`; and how right it was on the labelled sample.
+ * For the column annotator: one row. silr_free(table->rows). */
+typedef struct {
+    char name[120];
+    int label;
+    size_t fired;     /* documents it matched */
+    size_t overlaps;  /* of those, matched by another rule too */
+    size_t conflicts; /* of those, matched by a rule for another class */
+    size_t labelled, right; /* of those, in the labelled sample; and with the rule's class */
+} silr_rule_row;
+typedef struct {
+    size_t n, documents, covered, conflicted, tied;
+    silr_rule_row *rows;
+} silr_rule_table;
+/* sample_truth[i]: the label of document i if it is in the labelled sample, else SILR_NO_LABEL;
+ * may be NULL. */
+silr_status silr_rule_table_make(silr_rule_table *out, const silr_task *task, const silr_corpus *c,
+                                 const uint32_t *docs, size_t n, const int *sample_truth,
+                                 silr_error *err);
+
+#endif

@@ -1,0 +1,100 @@
+/* classifier.h - what learns from texts: the interface, and its first kind, `ngram`.
+ *
+ * A classifier holds `members` models that are trained side by side on the same features: folds
+ * and variants of one iteration differ only in which texts they see and with what weights, so one
+ * pass over the features serves them all. Kinds that cannot do that say max_members = 1 and the
+ * trainer goes round. A member has `columns` scores a text: 1 for two classes (class 0 when > 0),
+ * else K.
+ *
+ * Trainable parameters are one flat block of floats with a table of names, so that snapshot,
+ * checkpoint, device copy and sum over ranks are one call each. Results never depend on the
+ * number of threads, nor on which other texts are in the batch.
+ *
+ *     silr_classifier *c;
+ *     silr_classifier_new(&c, task, corpus, err);      features of every text, once a run
+ *     c->reset(c, &opts, members, err);
+ *     c->forward(c, docs, n, scores, err);             scores [n][members * columns]
+ *     c->backward(c, docs, n, dscores, err);           adds to the gradient
+ *     c->step(c, lr, err);                             one optimiser step, gradient cleared
+ */
+#ifndef SILR_CLASSIFY_H
+#define SILR_CLASSIFY_H
+
+#include "corpus/corpus.h"
+#include "risk/risk.h"
+
+typedef struct {
+    char name[64];      /* "weight", "bias" */
+    size_t offset, count; /* in the flat block, in floats */
+} silr_param;
+
+/* Adam, with decoupled decay (AdamW) and plain L2 on the weights (not on the bias). */
+typedef struct {
+    double beta1, beta2, epsilon;
+    double weight_decay; /* p -= lr * weight_decay * p */
+    double l2;           /* gradient += l2 * p, weights only */
+} silr_adam;
+
+typedef struct silr_classifier silr_classifier;
+struct silr_classifier {
+    const char *kind;
+    int K, columns;
+    size_t members, max_members;
+    size_t n_params;      /* floats in the block, all members */
+    float *params;        /* owned */
+    size_t n_table;
+    const silr_param *table;
+
+    /* Fresh parameters (zero for linear heads; else drawn from seed, small) for `members` models. */
+    silr_status (*reset)(silr_classifier *c, const silr_adam *adam, uint64_t seed, size_t members,
+                         silr_error *err);
+    silr_status (*forward)(silr_classifier *c, const uint32_t *docs, size_t n, float *scores,
+                           silr_error *err);
+    silr_status (*backward)(silr_classifier *c, const uint32_t *docs, size_t n,
+                            const float *dscores, silr_error *err);
+    silr_status (*step)(silr_classifier *c, double lr, silr_error *err);
+    /* Keeps one member's parameters (best epoch), or puts them back. */
+    silr_status (*snapshot)(silr_classifier *c, size_t member, silr_error *err);
+    silr_status (*restore)(silr_classifier *c, size_t member, silr_error *err);
+
+    /* Linear kinds only, else NULL: blending. score_blend = sum_m scale_m * score_m + offset.
+     * blend adds one member; a member's scores are first centred over its columns when K > 2. */
+    silr_status (*blend)(silr_classifier *c, size_t member, double scale, const double *offset,
+                         silr_error *err);
+    /* The blend as bytes, for the store (resume); and back. */
+    silr_status (*blend_get)(silr_classifier *c, silr_buf *out, silr_error *err);
+    silr_status (*blend_set)(silr_classifier *c, const void *bytes, size_t len, silr_error *err);
+    /* Writes the model  logits = A * (blend / blends) + b  into dir: A [columns][columns], b
+     * [columns], row-major; probabilities are sigmoid(logit) (columns = 1) or softmax. `blends`
+     * is the sum of scales that one iteration adds up to times the number of iterations. */
+    silr_status (*save)(silr_classifier *c, const char *dir, const double *A, const double *b,
+                        double blends, silr_error *err);
+    void (*free)(silr_classifier *c);
+};
+
+/* The classifier that the task names, with the features of all documents of the corpus. */
+silr_status silr_classifier_new(silr_classifier **out, const silr_task *task, const silr_corpus *c,
+                                silr_error *err);
+void silr_classifier_free(silr_classifier *c);
+
+/* --- a saved classifier: silr_model of silr.h, and what the report asks of it ---------------- */
+
+/* Logits [columns] of one text; read-only and thread-safe. */
+silr_status silr_model_logits(const silr_model *m, const char *text, size_t len, double *logits,
+                              silr_error *err);
+int silr_model_columns(const silr_model *m);
+/* Probabilities of n texts, in parallel (OpenMP), the same bytes for any number of threads. */
+silr_status silr_model_predict_many(const silr_model *m, const char *const *texts,
+                                    const size_t *lens, size_t n, double *probs /* [n][K] */,
+                                    silr_error *err);
+
+/* The n-grams of a text that speak most for class k (against the other classes). */
+typedef struct {
+    char ngram[96];
+    double contribution; /* to logit k minus the mean of the others; > 0 speaks for it */
+} silr_evidence;
+/* Fills at most max entries, strongest first; returns how many, or a silr_status. */
+int silr_model_explain(const silr_model *m, const char *text, size_t len, int k,
+                       silr_evidence *out, int max, silr_error *err);
+
+#endif

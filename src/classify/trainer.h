@@ -1,0 +1,57 @@
+/* trainer.h - one training loop for all classifiers: batches, schedule, gate, choice of epoch. */
+#ifndef SILR_TRAINER_H
+#define SILR_TRAINER_H
+
+#include "classify/classifier.h"
+
+/* What one member learns from. Arrays are indexed by document. */
+typedef struct {
+    silr_risk risk;
+    const int *set;         /* pseudo-set, or SILR_NO_LABEL: this member never sees the text */
+    const float *weight;    /* NULL: all 1 */
+    const int *validation;  /* pseudo-set of texts that choose the epoch; NULL: none */
+} silr_member;
+
+typedef enum { SILR_LR_LINEAR, SILR_LR_COSINE, SILR_LR_CONSTANT } silr_lr_schedule;
+
+typedef struct {
+    silr_adam adam;
+    silr_lr_schedule schedule; /* to 0 */
+    double learning_rate, warmup; /* warm-up: share of the steps, rounded down */
+    int epochs;        /* passes; ignored when steps > 0 */
+    int steps;         /* > 0: this many steps */
+    size_t batch;      /* texts a step; 0: all of them */
+    silr_gate_kind gate;
+    double gate_decay;
+    bool choose;       /* keep the epoch with the smallest selection risk on `validation`; else the last */
+    bool stratify;     /* the same share of each set in every batch (by member 0's sets) */
+    uint64_t seed;
+    uint32_t iteration; /* for the random streams */
+} silr_train_opts;
+
+/* What happened, for one member and epoch; report draws it. With steps > 0 there is one "epoch". */
+typedef struct {
+    int epoch;
+    double train_loss;       /* value of the risk, mean over the epoch's steps */
+    double validation_loss;  /* NAN: no validation */
+    double selection;        /* sum |R_k| on validation */
+    double flatness;         /* mean sigmoid slope h (D3); K > 2: mean p_max (1 - p_max) */
+} silr_epoch;
+typedef struct {
+    int n, best;      /* epochs recorded, and the one kept (1-based) */
+    silr_epoch *epoch; /* [n], silr_free */
+} silr_train_log;
+
+/* Trains n members from fresh parameters on docs. Afterwards c->members == n and the kept
+ * parameters are in place. logs may be NULL or [n] (yours to free).
+ * SILR_ECANCEL: silr_cancel() was called. SILR_EDOMAIN: a loss is not finite (err names the epoch). */
+silr_status silr_train(silr_classifier *c, const silr_train_opts *o, size_t n,
+                       const silr_member *members, const uint32_t *docs, size_t n_docs,
+                       const uint32_t *validation, size_t n_validation, silr_train_log *logs,
+                       silr_error *err);
+
+/* The rate of step k (0-based) of `total`: for the golden schedule. */
+double silr_learning_rate(silr_lr_schedule s, double base, double warmup_ratio, int64_t total,
+                          int64_t k);
+
+#endif

@@ -1,0 +1,3 @@
+#include "refine/refine.h"
+#include "report/report.h"
+#include "classify/trainer.h"

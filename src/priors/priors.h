@@ -1,0 +1,96 @@
+/* priors.h - how pure the pseudo-sets are: theta, pi, and how sure we are of them.
+ *
+ * Sets are numbered by pseudo-label j, classes by k. Theta[j*K+k] = P(true k | pseudo j), rows
+ * sum to 1; rho[j] is the share of set j; pi = Theta^T rho. For K = 2 class 0 is positive:
+ * theta_p = Theta[0], theta_n = Theta[2], D = theta_p - theta_n.
+ *
+ * Source: method.md A4, B4 (stratified estimates, Beta intervals), B5 (no labels), B6 (K classes),
+ * B9 (certificate), D1 (refusal). */
+#ifndef SILR_PRIORS_H
+#define SILR_PRIORS_H
+
+#include "corpus/corpus.h"
+
+/* The labelled sample: documents whose truth a person has given. */
+typedef struct {
+    size_t n;
+    uint32_t *doc;   /* ascending document indices; may include texts on which the annotator abstained (files) */
+    int *truth;      /* class */
+    double *weight;  /* inclusion weight: (stratum size / N) / (labels in the stratum), mean 1 after normalising to sum n */
+} silr_sample;
+void silr_sample_clear(silr_sample *s);
+
+/* Draws or reads the labelled sample of the task, from the pool (train and validation) only.
+ * count: n/K per class of initial[] (documents with a label there), what a class lacks goes to the
+ * others; only documents that have a truth. file: rows {id,label}; ids not in the corpus are an
+ * error, weights by stratum of initial[]. given, oracle, none: an empty sample (n = 0).
+ * SILR_EINPUT: fewer than one labelled text a class that initial[] uses, or fewer than K in all. */
+silr_status silr_sample_draw(silr_sample *out, const silr_task *task, const silr_corpus *c,
+                             const int *initial, silr_error *err);
+
+/* What the sample says about a labelling of the pool. */
+enum { SILR_MAX_CLASSES = 64 };
+typedef struct {
+    int K;
+    double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES];
+    double rho[SILR_MAX_CLASSES], pi[SILR_MAX_CLASSES];
+    double n_eff[SILR_MAX_CLASSES], hits[SILR_MAX_CLASSES]; /* K = 2: side's effective labels, and positives among them */
+    double theta_low[SILR_MAX_CLASSES], theta_high[SILR_MAX_CLASSES]; /* 95 % interval of the diagonal P(true j | pseudo j) */
+    double pi_low[SILR_MAX_CLASSES], pi_high[SILR_MAX_CLASSES];
+    double p_d_positive;  /* P(D > 0) under the posterior; K > 2: P(accuracy beats the best constant answer) */
+    double p_d_margin;    /* P(D > 0.05) */
+    bool known;           /* given or oracle: no uncertainty */
+} silr_priors;
+
+/* K = 2, method.md B4: weighted, Laplace. K > 2, B6: shrunk. counts[j]: pool documents in set j.
+ * pseudo[i] is the set of sample item i (SILR_NO_LABEL: left out), weight NULL: all 1. */
+void silr_priors_estimate(silr_priors *out, int K, const double *counts, size_t n,
+                          const int *pseudo, const int *truth, const double *weight);
+/* Known theta and pi (labelled: {theta, pi}). SILR_EINPUT: not probabilities, wrong number. */
+silr_status silr_priors_given(silr_priors *out, const silr_task *task, const double *counts,
+                              silr_error *err);
+/* From all true labels of the pool: labelled: oracle only. */
+void silr_priors_oracle(silr_priors *out, const silr_task *task, const silr_corpus *c,
+                        const int *pseudo);
+/* Posterior draws for p_d_positive, p_d_margin and the intervals: 10^4, seeded. */
+void silr_priors_posterior(silr_priors *p, uint64_t seed);
+
+/* B5: theta from out-of-fold scores alone, by mixture proportion estimation (two classes).
+ * z[i] > 0 leans to class 0; set[i] 0 or 1. */
+silr_status silr_mpe(double *theta_p, double *theta_n, const double *z, const int *set, size_t n,
+                     silr_error *err);
+/* B1.3: kappas from thetas and back. */
+void silr_kappa_from_theta(double theta_p, double theta_n, double *kappa_1, double *kappa_2);
+void silr_theta_from_kappa(double kappa_1, double kappa_2, double *theta_p, double *theta_n);
+/* C6: Theta from out-of-fold class probabilities p[n*K] (confident learning). */
+silr_status silr_confident_theta(double *theta, int K, const double *p, const int *set, size_t n,
+                                 silr_error *err);
+
+/* Whether refining is worth it (D1; B12's refusal). */
+typedef enum { SILR_VERDICT_GO, SILR_VERDICT_WARN, SILR_VERDICT_REFUSE, SILR_VERDICT_SWAP } silr_verdict;
+silr_verdict silr_priors_verdict(const silr_priors *p, silr_recipe recipe, silr_buf *advice);
+
+/* B9: accuracy of labels `pred` with a 95 % interval, from sample answers scored honestly (by
+ * models that had not seen them). strata[i]: stratum of item i, share[h]: its share of the pool. */
+typedef struct {
+    double value, low, high;
+} silr_interval;
+void silr_certificate(silr_interval *out, size_t n, const int *stratum, const int *right,
+                      size_t n_strata, const double *share, uint64_t seed);
+/* A proportion with its 95 % interval (Beta posterior with Jeffreys' prior; Clopper-Pearson when exact). */
+silr_interval silr_proportion(double right, double n, bool exact);
+
+/* Accuracy and the like of a labelling against the truth: for report/ alone.
+ * Implemented here so that truth has one door beside the sample. */
+typedef struct {
+    size_t n;               /* documents with truth and prediction */
+    double accuracy, balanced_accuracy, precision, recall, f1; /* K > 2: macro; zero denominator: 0 */
+    double positive_rate;   /* K = 2: share predicted class 0 */
+    size_t confusion[SILR_MAX_CLASSES * SILR_MAX_CLASSES]; /* [true][pred] */
+} silr_scores;
+/* docs: which documents; pred[i] label of document i (SILR_NO_LABEL: counts as wrong when
+ * `abstain_wrong`, else left out). */
+void silr_scores_make(silr_scores *out, const silr_corpus *c, int K, const uint32_t *docs, size_t n,
+                      const int *pred, bool abstain_wrong);
+
+#endif

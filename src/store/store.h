@@ -1,0 +1,78 @@
+/* store.h - the run database: run.db in the run's folder, one SQLite file.
+ *
+ * Everything that was paid for or computed is here before it counts. A run that is killed at any
+ * instant goes on from it. One process at a time: opening takes a lock on the folder. */
+#ifndef SILR_STORE_H
+#define SILR_STORE_H
+
+#include "annotate/annotator.h"
+#include "priors/priors.h"
+
+enum { SILR_SCHEMA_VERSION = 1 };
+
+typedef struct silr_store silr_store;
+
+/* Opens or creates dir/run.db for this task and corpus. task NULL: an existing run, read only.
+ * SILR_EINPUT: not a run folder; of another task (says which settings differ); of a newer silr; of
+ * another corpus. SILR_EIO: another process works on it; disk. corpus NULL: not checked. */
+silr_status silr_store_open(silr_store **out, const char *dir, const silr_task *task,
+                            const silr_corpus *corpus, silr_error *err);
+void silr_store_close(silr_store *s);
+
+silr_status silr_store_begin(silr_store *s, silr_error *err);  /* one transaction a batch */
+silr_status silr_store_commit(silr_store *s, silr_error *err);
+void silr_store_rollback(silr_store *s);
+
+/* Small facts by name (stage marks, JSON texts) and blobs (training state). Missing: *out empty,
+ * SILR_OK. */
+silr_status silr_store_set(silr_store *s, const char *name, const void *bytes, size_t len,
+                           silr_error *err);
+silr_status silr_store_get(silr_store *s, const char *name, silr_buf *out, silr_error *err);
+silr_status silr_store_unset(silr_store *s, const char *name, silr_error *err);
+
+/* Documents: id, hash, split; written once. */
+silr_status silr_store_documents(silr_store *s, const silr_corpus *c, silr_error *err);
+
+/* Raw annotations. request: hash of the whole request; the same request is stored once. */
+silr_status silr_store_annotation(silr_store *s, size_t doc, uint64_t request,
+                                  const silr_annotation *a, silr_error *err);
+/* label[n], confidence[n] (either may be NULL): SILR_NO_LABEL and NAN where none.
+ * done[n]: whether the document was asked at all. */
+silr_status silr_store_annotations(silr_store *s, size_t n, int *label, float *confidence,
+                                   bool *done, silr_error *err);
+
+/* The labelled sample. */
+silr_status silr_store_sample(silr_store *s, const silr_sample *sample, silr_error *err);
+silr_status silr_store_sample_get(silr_store *s, silr_sample *sample, bool *present, silr_error *err);
+
+/* One iteration's account of itself. Iteration 0: the annotator's labels. */
+typedef struct {
+    int iteration;
+    silr_priors priors;
+    double train_loss, validation_loss; /* NAN: none */
+    int best_epoch;                     /* 0: none */
+    bool accepted;
+    silr_interval estimated;            /* NAN: none */
+    int64_t flips;                      /* labels that changed against the iteration before */
+    double seconds;
+    char note[240];                     /* why rejected, why stopped; "" */
+} silr_iteration;
+/* label[n], score[n] for every document: score is the probability (K = 2: of class 0; K > 2: of
+ * the label). Pool documents: the refined labels; test documents: the classifier's own. */
+silr_status silr_store_iteration(silr_store *s, const silr_iteration *it, size_t n,
+                                 const int *label, const float *score, silr_error *err);
+silr_status silr_store_iterations(silr_store *s, size_t *n_iterations, silr_error *err);
+silr_status silr_store_iteration_get(silr_store *s, int iteration, silr_iteration *it, size_t n,
+                                     int *label, float *score, silr_error *err);
+
+/* Epoch by epoch, for the curves. */
+silr_status silr_store_epoch(silr_store *s, int iteration, int member, int epoch, double train_loss,
+                             double validation_loss, bool best, silr_error *err);
+
+/* The outcome: label and probabilities of every document. prob [n][K]. */
+silr_status silr_store_final(silr_store *s, size_t n, int K, const int *label, const float *prob,
+                             silr_error *err);
+silr_status silr_store_final_get(silr_store *s, size_t n, int K, int *label, float *prob,
+                                 bool *present, silr_error *err);
+
+#endif

@@ -1,0 +1,158 @@
+/* task.h - what to label, with what, and how: task.yaml as a checked structure.
+ *
+ * Every knob stands once, in the table of knobs.c: its path ("refine.margin"), kind, default,
+ * range, choices and help. Defaults, checks, --set, `run --show`, --help and docs/reference.md
+ * all come from that table. Lists and maps (classes, files, value maps, rules) are read beside
+ * it. A task owns its strings; they live until silr_task_free. */
+#ifndef SILR_TASK_H
+#define SILR_TASK_H
+
+#include "base/base.h"
+
+/* A map from a value found in the data to a class: {"1": positive, "-1": negative}. */
+typedef struct {
+    size_t n;
+    char **value; /* as text; numbers as JSON prints them: 1, -1, 0.5 */
+    int *label;   /* class index, or SILR_NO_LABEL for a value that means "abstain" (null in yaml) */
+} silr_value_map;
+
+typedef enum { SILR_FORMAT_AUTO, SILR_FORMAT_JSONL, SILR_FORMAT_CSV, SILR_FORMAT_TSV,
+               SILR_FORMAT_FASTTEXT, SILR_FORMAT_PLAIN } silr_format;
+typedef enum { SILR_LABELLED_COUNT, SILR_LABELLED_FILE, SILR_LABELLED_GIVEN, SILR_LABELLED_ORACLE,
+               SILR_LABELLED_NONE } silr_labelled_kind;
+typedef enum { SILR_ANNOTATOR_COLUMN, SILR_ANNOTATOR_RULES } silr_annotator_kind;
+typedef enum { SILR_CLASSIFIER_NGRAM } silr_classifier_kind;
+typedef enum { SILR_RECIPE_SILR, SILR_RECIPE_PAPER } silr_recipe;
+typedef enum { SILR_METRIC_ACCURACY, SILR_METRIC_BALANCED } silr_metric;
+typedef enum { SILR_RISK_PN, SILR_RISK_UU, SILR_RISK_RUU } silr_risk_kind; /* pn, uu, robust-uu */
+typedef enum { SILR_LOSS_SIGMOID, SILR_LOSS_LOGISTIC } silr_loss_kind;
+typedef enum { SILR_GATE_BATCH, SILR_GATE_AVERAGE } silr_gate_kind;
+typedef enum { SILR_WEIGHT_TFIDF, SILR_WEIGHT_LOGCOUNT, SILR_WEIGHT_BINARY } silr_term_weight;
+
+typedef struct {
+    char *name;    /* for the table of rules; NULL: the pattern itself */
+    int label;     /* the class it votes for */
+    char *pattern; /* PCRE2, caseless unless it says (?-i) */
+    double weight; /* votes a match counts; > 0 */
+    int line;      /* in the task file */
+} silr_rule;
+
+struct silr_task {
+    char *path, *dir;  /* the file, and its folder: relative names start there */
+    silr_sha256 hash;  /* of the settings that change results (not of paths of outputs, threads) */
+    char *name, *question;
+    size_t n_classes;
+    char **classes;    /* of two, classes[0] is the positive class */
+
+    struct {
+        size_t n_files;
+        char **files;          /* as written; globs allowed; "-" is standard input */
+        silr_format format;
+        char *text;            /* a column, or a template with {column} */
+        char *id, *label, *group; /* columns; NULL: none (id NULL: number from 1) */
+        silr_value_map label_values;
+        double train, validation, test;
+        int64_t max_bytes;     /* cut longer texts at a character; 0: never */
+        double max_bad;        /* share of bad rows that is tolerated (they go to failed.jsonl) */
+    } corpus;
+
+    struct {
+        silr_labelled_kind kind;
+        int64_t count;
+        char *file;      /* CSV or JSONL with id and label */
+        double *theta;   /* given: two classes [theta_p, theta_n]; K classes: K*K rows P(true|pseudo) */
+        size_t n_theta;
+        double *pi;      /* given: two classes [pi]; K classes: K shares; NULL: from theta and rho */
+        size_t n_pi;
+    } labelled;
+
+    struct {
+        silr_annotator_kind kind;
+        char *column;
+        silr_value_map values;   /* column: value -> class; empty: the class names, or 1/-1, 1/0 */
+        size_t n_rules;
+        silr_rule *rules;
+        char *lexicon;           /* file word<TAB>score; two classes only */
+        double lexicon_margin;   /* |sum of scores| at or below it abstains */
+        int64_t match_limit;     /* PCRE2 match limit a text and rule */
+    } annotator;
+
+    struct {
+        silr_classifier_kind kind;
+        int64_t word_min, word_max, char_min, char_max; /* n of the n-grams; max 0: none of that sort */
+        int64_t bits;            /* hash buckets: 2^bits */
+        int64_t min_count;       /* n-grams in fewer texts are left out */
+        silr_term_weight weight;
+        bool lowercase;
+    } classifier;
+
+    struct {
+        silr_recipe recipe;
+        silr_metric metric;
+        silr_risk_kind risk;
+        silr_loss_kind loss;
+        silr_gate_kind gate;     /* default by recipe: paper batch, silr average */
+        double gate_decay;       /* 0.9 */
+        double lambda;           /* -0.001 */
+        int64_t iterations;      /* default by recipe: paper 5, silr 3 */
+        int64_t epochs;          /* paper: 3 */
+        int64_t steps;           /* silr: full-batch steps, 150 */
+        int64_t batch;           /* paper: 16; silr: 0 = everything (large pools: chunks) */
+        double learning_rate;    /* 0: the recipe's default */
+        double weight_decay;     /* decoupled; paper 0.01 */
+        double l2;               /* silr: 0.01 */
+        double warmup;           /* paper 0.03 */
+        int64_t folds;           /* silr: 4. 1: no cross-fitting (paper) */
+        int64_t label_folds;     /* certificate: 5 */
+        double margin;           /* m = 0.6 */
+        double labelled_mass;    /* phi = 0.3 */
+        bool safe;               /* iterate only if P(D > 0) >= 0.9 */
+        double stop_flips;       /* stop early when fewer texts change: share of the pool */
+    } refine;
+
+    struct {
+        int64_t examples;        /* changed texts shown in the report */
+    } report;
+
+    int64_t seed;
+    int64_t threads; /* 0: all; never changes a result */
+    int64_t limit;   /* use the first n documents only; 0: all */
+};
+
+/* One knob, as the table says. */
+typedef enum { SILR_KNOB_INT, SILR_KNOB_DOUBLE, SILR_KNOB_BOOL, SILR_KNOB_ENUM, SILR_KNOB_STRING } silr_knob_kind;
+typedef struct {
+    const char *path;        /* "refine.margin" */
+    silr_knob_kind kind;
+    size_t offset;           /* in struct silr_task */
+    const char *fallback;    /* default as text; NULL: none; "recipe": depends on refine.recipe */
+    double min, max;         /* inclusive; for INT and DOUBLE */
+    const char *const *choices; /* ENUM: NULL-terminated, index is the value */
+    const char *help;        /* one sentence */
+    bool changes_result;     /* part of the task's hash */
+} silr_knob;
+const silr_knob *silr_knobs(size_t *n);
+
+/* What silr_task_load takes, with overrides `key=value` applied before the checks that look at
+ * the whole (the flags of the command line). */
+silr_status silr_task_read(silr_task **out, const char *path, const char *const *sets,
+                           size_t n_sets, silr_error *err);
+/* From text in memory; `name` is used in errors; relative paths start at dir. For fuzzing. */
+silr_status silr_task_parse(silr_task **out, const char *yaml, size_t len, const char *name,
+                            const char *dir, const char *const *sets, size_t n_sets,
+                            silr_error *err);
+
+/* The value of a knob as text, and where it came from ("flag", "task.yaml:12", "default"). */
+bool silr_task_get(const silr_task *task, const char *path, silr_buf *value, const char **origin);
+/* The whole task as JSON (for the manifest and `run --show --json`). */
+void silr_task_to_json(const silr_task *task, silr_buf *out);
+
+/* Index of a class by name, or SILR_NO_LABEL. */
+int silr_task_class(const silr_task *task, const char *name, size_t len);
+/* A value from the data to a class: through the map if it has entries; else a class name; else,
+ * for two classes, 1/true/+1 and -1/0/false. false: not a value that is known (*label untouched).
+ * Empty and null values are the caller's business. */
+bool silr_task_value(const silr_task *task, const silr_value_map *map, const char *value,
+                     int *label);
+
+#endif
