@@ -38,6 +38,10 @@ silr_status silr_risk_init(silr_risk *r, silr_risk_kind kind, silr_loss_kind los
 /* The exact coefficients a, b, c, d of A2, without a clamp; for tests and docs. */
 void silr_risk_coefficients(double theta_p, double theta_n, double pi, double abcd[4]);
 
+/* C from Theta and pi with the given ridge; 0: the exact inverse (tests). No repair. */
+silr_status silr_risk_weights(int K, const double *theta, const double *pi, double ridge, double *c,
+                              silr_error *err);
+
 /* Sums over a batch, or over all of it. */
 typedef struct {
     double loss[SILR_RISK_CLASSES * SILR_RISK_CLASSES]; /* [j][k] weighted sum of l_k over set j */
