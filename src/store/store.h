@@ -33,7 +33,8 @@ silr_status silr_store_unset(silr_store *s, const char *name, silr_error *err);
 /* Documents: id, hash, split; written once. */
 silr_status silr_store_documents(silr_store *s, const silr_corpus *c, silr_error *err);
 
-/* Raw annotations. request: hash of the whole request; the same request is stored once. */
+/* Raw annotations, one a document: a later one takes the place of an earlier. request: hash of
+ * the whole request. */
 silr_status silr_store_annotation(silr_store *s, size_t doc, uint64_t request,
                                   const silr_annotation *a, silr_error *err);
 /* label[n], confidence[n] (either may be NULL): SILR_NO_LABEL and NAN where none.

@@ -1,0 +1,108 @@
+/* taskdiff.c - which settings differ between the task of a run folder and the one at hand. */
+#include "store/internal.h"
+#include <jansson.h>
+#include <string.h>
+
+enum { SHOWN = 3, DEPTH = 8 };
+
+typedef struct {
+    silr_buf text;
+    size_t found;
+} difference;
+
+/* Settings that change no result (threads, paths of outputs) are not why the hash differs. */
+static bool matters(const char *path)
+{
+    size_t n;
+    const silr_knob *knobs = silr_knobs(&n);
+
+    if (strcmp(path, "path") == 0 || strcmp(path, "dir") == 0 || strcmp(path, "hash") == 0)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(knobs[i].path, path) == 0)
+            return knobs[i].changes_result;
+    return true;
+}
+
+static void show_value(silr_buf *b, const json_t *v)
+{
+    char *text = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) : NULL;
+    size_t len = text ? strlen(text) : 0;
+
+    if (!text)
+        silr_buf_puts(b, "not set");
+    else if (len <= 40)
+        silr_buf_puts(b, text);
+    else
+        silr_buf_puts(b, "something else");
+    silr_free(text); /* from jansson, which silr_mem_install pointed at our door */
+}
+
+static void note(difference *d, const char *path, const json_t *then, const json_t *now)
+{
+    if (!matters(path) || d->found++ >= SHOWN)
+        return;
+    silr_buf_printf(&d->text, "%s%.100s is ", d->found > 1 ? "; " : "", path);
+    show_value(&d->text, then);
+    silr_buf_puts(&d->text, " there, ");
+    show_value(&d->text, now);
+    silr_buf_puts(&d->text, " here");
+}
+
+/* Walks two objects; what is not an object on both sides is compared whole. */
+static void compare(difference *d, const char *path, json_t *then, json_t *now, int depth)
+{
+    const char *key;
+    json_t *value;
+
+    if (json_equal(then, now))
+        return;
+    if (!json_is_object(then) || !json_is_object(now) || depth >= DEPTH) {
+        note(d, path, then, now);
+        return;
+    }
+    for (int side = 0; side < 2; side++) {
+        json_object_foreach(side == 0 ? now : then, key, value) {
+            silr_buf sub = {0};
+            if (side == 1 && json_object_get(now, key))
+                continue; /* seen from the other side */
+            silr_buf_printf(&sub, "%s%s%.60s", path, path[0] ? "." : "", key);
+            if (sub.data)
+                compare(d, sub.data, json_object_get(then, key), json_object_get(now, key),
+                        depth + 1);
+            d->text.failed |= sub.failed;
+            silr_buf_clear(&sub);
+        }
+    }
+}
+
+silr_status silr_store_task_differs(const silr_store *s, const silr_task *task, const char *stored,
+                                    size_t len, silr_error *err)
+{
+    difference d = {0};
+    silr_buf json = {0};
+    json_t *then = NULL, *now = NULL;
+    silr_status st = SILR_EINPUT;
+
+    silr_task_to_json(task, &json);
+    then = len > 0 ? json_loadb(stored, len, 0, NULL) : NULL;
+    now = json.failed ? NULL : json_loadb(json.data, json.len, 0, NULL);
+    if (then && now)
+        compare(&d, "", then, now, 0);
+    if (json.failed || d.text.failed)
+        st = silr_fail_memory(err);
+    else if (d.found == 0)
+        silr_fail(err, st, "%s: holds a run of another task; use another --out, or delete the folder",
+                  s->dir);
+    else if (d.found > SHOWN)
+        silr_fail(err, st, "%s: holds a run of another task: %s; and %zu more; use another --out, or "
+                  "delete the folder", s->dir, d.text.data, d.found - SHOWN);
+    else
+        silr_fail(err, st, "%s: holds a run of another task: %s; use another --out, or delete the "
+                  "folder", s->dir, d.text.data);
+    json_decref(then);
+    json_decref(now);
+    silr_buf_clear(&d.text);
+    silr_buf_clear(&json);
+    return st;
+}
