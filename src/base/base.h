@@ -3,6 +3,7 @@
 #define SILR_BASE_H
 
 #include "base/buf.h"
+#include "base/commit.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
