@@ -1,0 +1,177 @@
+/* answer.c - what came out, how sure it is, and what to do next: the first thing on the page.
+ *
+ * Numbers of two kinds stand side by side and are never mixed up: *estimated* from the labelled
+ * sample (all that a user has), and *measured* against true labels (only where a corpus has them). */
+#include "report/page.h"
+
+#include <math.h>
+
+/* What a reader should do, in one headline and one explanation. */
+typedef struct {
+    const char *tone; /* good, care, stop: colour and sign */
+    const char *headline;
+    char why[480];
+} advice;
+
+/* Labels needed for an interval of +-half around accuracy p, rounded up to tens. */
+static size_t labels_for(double p, double half)
+{
+    double n = 1.96 * 1.96 * p * (1 - p) / (half * half);
+    return (size_t)(ceil(n / 10) * 10);
+}
+
+static void advise_more(const silr_facts *f, advice *a)
+{
+    size_t need = labels_for(f->after.value, 0.04);
+    size_t more = need > f->n_known + 20 ? need - f->n_known : 20;
+    a->tone = "care";
+    a->headline = "Better, but check some more texts";
+    snprintf(a->why, sizeof a->why,
+             "The new labels look better, but %zu checked texts leave a wide interval. Label about "
+             "%zu more (silr label) and run again: the interval shrinks to about \xc2\xb1""4 points.",
+             f->n_known, more);
+}
+
+static advice advise(const silr_facts *f)
+{
+    advice a = {.tone = "good"};
+    double gain = f->after.value - f->before.value, width = f->after.high - f->after.low;
+
+    if (!f->finished) {
+        a = (advice){.tone = "care", .headline = "This run is not finished"};
+        snprintf(a.why, sizeof a.why, "The same command goes on where it was stopped.");
+    } else if (isnan(f->after.value)) {
+        a = (advice){.tone = "care", .headline = "Check some texts before you use these labels"};
+        snprintf(a.why, sizeof a.why, "No text was checked by a person, so nothing here says how "
+                 "right the labels are. Label about 50 (silr label) and run again.");
+    } else if (isfinite(f->before.value) && gain < -0.005) {
+        a = (advice){.tone = "stop", .headline = "Do not use the new labels"};
+        snprintf(a.why, sizeof a.why, "By the checked texts they are worse than the annotator's "
+                 "own by %.1f points. Keep the annotator's labels; a better prompt, other rules or "
+                 "more checked texts may help.", -gain * 100);
+    } else if (isfinite(f->before.value) && gain < 0.005) {
+        a = (advice){.tone = "care", .headline = "Refining changed little"};
+        snprintf(a.why, sizeof a.why, "The labels are about as right as the annotator's own. What "
+                 "you gain is a classifier for new texts%s.",
+                 f->gained ? " and labels for the texts that had none" : "");
+    } else if (isfinite(width) && width > 0.12) {
+        advise_more(f, &a);
+    } else if (f->after.low >= 0.9) {
+        a.headline = "Good enough for most uses";
+        snprintf(a.why, sizeof a.why, "Even at the lower end of the interval nine labels of ten are "
+                 "right. Look through the least certain texts below if single errors matter.");
+    } else {
+        a.headline = "Use the new labels instead of the old ones";
+        snprintf(a.why, sizeof a.why, "They are estimated to be %.1f points better. For higher "
+                 "accuracy check the least certain texts below and run again with those labels.",
+                 gain * 100);
+    }
+    return a;
+}
+
+static void lead(const silr_facts *f, silr_buf *b)
+{
+    size_t missing = f->n - f->n_initial;
+
+    silr_buf_puts(b, "<p class=\"lead\">Of ");
+    silr_page_count(b, f->n_initial);
+    silr_buf_puts(b, " labels, <strong>");
+    silr_page_count(b, f->corrected);
+    silr_buf_puts(b, f->corrected == 1 ? " was changed</strong>" : " were changed</strong>");
+    if (missing > 0) {
+        silr_buf_puts(b, "; of ");
+        silr_page_count(b, missing);
+        silr_buf_puts(b, missing == 1 ? " text that had none, <strong>"
+                                      : " texts that had none, <strong>");
+        silr_page_count(b, f->gained);
+        silr_buf_puts(b, f->gained == 1 ? " has one now</strong>" : " have one now</strong>");
+    }
+    silr_buf_puts(b, ".");
+    if (isfinite(f->after.value)) {
+        silr_buf_printf(b, " About <strong>%.0f of 100</strong> labels are right", f->after.value * 100);
+        if (isfinite(f->before.value))
+            silr_buf_printf(b, "; before it was %.0f", f->before.value * 100);
+        silr_buf_puts(b, ".");
+    }
+    silr_buf_puts(b, "</p>\n");
+}
+
+/* One row of the before-and-after chart: a bar from low to high and a dot, placed in per cent. */
+static void track(silr_buf *b, const char *name, const char *kind, const silr_interval *v,
+                  double from)
+{
+    double scale = 100 / (1 - from);
+    if (!isfinite(v->value))
+        return;
+    silr_buf_printf(b, "<div class=\"row %s\"><span class=\"name\">%s</span><span class=\"track\">",
+                    kind, name);
+    if (isfinite(v->low) && isfinite(v->high) && v->high > v->low)
+        silr_buf_printf(b, "<i class=\"bar\" style=\"left:%.2f%%;width:%.2f%%\"></i>",
+                        (v->low - from) * scale, (v->high - v->low) * scale);
+    silr_buf_printf(b, "<i class=\"dot\" style=\"left:%.2f%%\"></i></span><span class=\"value\">",
+                    (v->value - from) * scale);
+    if (isfinite(v->low) && isfinite(v->high) && v->high > v->low)
+        silr_page_interval(b, v);
+    else
+        silr_page_percent(b, v->value);
+    silr_buf_puts(b, "</span></div>\n");
+}
+
+static double least(double from, double v)
+{
+    return isfinite(v) && v < from ? v : from;
+}
+
+static void ladder(const silr_facts *f, silr_buf *b)
+{
+    silr_interval was = {NAN, NAN, NAN}, is = was, test = was;
+    double from = 0.9;
+
+    if (f->n_accounts && f->account[0].label.present)
+        was.value = f->account[0].label.scores->accuracy;
+    if (f->label.present)
+        is.value = f->label.scores->accuracy;
+    if (f->test.present)
+        test.value = f->test.scores->accuracy;
+    from = least(from, f->before.low);
+    from = least(from, f->before.value);
+    from = least(from, f->after.low);
+    from = least(from, f->after.value);
+    from = least(from, least(was.value, least(is.value, test.value)));
+    from = floor(from * 10 - 0.001) / 10;
+    from = from < 0 ? 0 : from;
+    if (!isfinite(f->after.value) && !isfinite(f->before.value) && !isfinite(is.value))
+        return;
+    silr_buf_puts(b, "<div class=\"ladder\">\n<h3>Share of labels that are right</h3>\n");
+    track(b, "Before, estimated", "was", &f->before, from);
+    track(b, "After, estimated", "is", &f->after, from);
+    if (isfinite(is.value))
+        silr_buf_puts(b, "<p class=\"truthline\">Measured against the true labels this corpus "
+                         "comes with (never used for training, beyond the labelled sample):</p>\n");
+    track(b, "Before, measured", "was true", &was, from);
+    track(b, "After, measured", "is true", &is, from);
+    track(b, "On test texts", "is true", &test, from);
+    silr_buf_puts(b, "<div class=\"row scale\"><span class=\"name\"></span><span class=\"track\">");
+    for (int i = 0; i <= 4; i++) {
+        double v = from + (1 - from) * i / 4;
+        silr_buf_printf(b, "<i style=\"left:%d%%\">%.*f%%</i>", i * 25,
+                        fabs(v * 100 - round(v * 100)) > 0.01 ? 1 : 0, v * 100);
+    }
+    silr_buf_puts(b, "</span><span class=\"value\"></span></div>\n</div>\n");
+    if (isfinite(f->after.low))
+        silr_buf_printf(b, "<p class=\"fine\">Bars are 95%% intervals, estimated from %zu texts that a "
+                           "person checked. \xe2\x80\x9c""Before\xe2\x80\x9d counts only texts that the "
+                           "annotator labelled.</p>\n", f->n_known);
+}
+
+void silr_section_answer(const silr_facts *f, silr_buf *b)
+{
+    advice a = advise(f);
+
+    silr_buf_puts(b, "<section id=\"answer\" class=\"hero\">\n<h2 class=\"quiet\">The answer</h2>\n");
+    if (f->finished)
+        lead(f, b);
+    ladder(f, b);
+    silr_buf_printf(b, "<div class=\"advice %s\"><h3>%s</h3><p>%s</p></div>\n</section>\n", a.tone,
+                    a.headline, a.why);
+}
