@@ -23,8 +23,9 @@ void silr_sample_clear(silr_sample *s);
 /* Draws or reads the labelled sample of the task, from the pool (train and validation) only.
  * count: n/K per class of initial[] (documents with a label there), what a class lacks goes to the
  * others; only documents that have a truth. file: rows {id,label}; ids not in the corpus are an
- * error, weights by stratum of initial[]. given, oracle, none: an empty sample (n = 0).
- * SILR_EINPUT: fewer than one labelled text a class that initial[] uses, or fewer than K in all. */
+ * error, rows of the test part are passed over, the last row for an id holds; weights by stratum of initial[]. given, oracle, none: an empty sample (n = 0).
+ * SILR_EINPUT: fewer than one labelled text a class that initial[] uses, or fewer than K in all; the
+ * annotator labelled nothing. SILR_EDOMAIN: it used one class only (both for every kind). */
 silr_status silr_sample_draw(silr_sample *out, const silr_task *task, const silr_corpus *c,
                              const int *initial, silr_error *err);
 
@@ -37,7 +38,8 @@ typedef struct {
     double n_eff[SILR_MAX_CLASSES], hits[SILR_MAX_CLASSES]; /* K = 2: side's effective labels, and positives among them */
     double theta_low[SILR_MAX_CLASSES], theta_high[SILR_MAX_CLASSES]; /* 95 % interval of the diagonal P(true j | pseudo j) */
     double pi_low[SILR_MAX_CLASSES], pi_high[SILR_MAX_CLASSES];
-    double p_d_positive;  /* P(D > 0) under the posterior; K > 2: P(accuracy beats the best constant answer) */
+    double p_d_positive;  /* P(D > 0) under the posterior. K > 2: D is informedness, (K mean_k P(pseudo
+                             k | true k) - 1) / (K - 1): 0 for noise and any constant answer, 1 for truth */
     double p_d_margin;    /* P(D > 0.05) */
     bool known;           /* given or oracle: no uncertainty */
 } silr_priors;
@@ -52,7 +54,8 @@ silr_status silr_priors_given(silr_priors *out, const silr_task *task, const dou
 /* From all true labels of the pool: labelled: oracle only. */
 void silr_priors_oracle(silr_priors *out, const silr_task *task, const silr_corpus *c,
                         const int *pseudo);
-/* Posterior draws for p_d_positive, p_d_margin and the intervals: 10^4, seeded. */
+/* Posterior draws for p_d_positive, p_d_margin and the intervals: 10^4, seeded. Not needed after
+ * _given and _oracle. */
 void silr_priors_posterior(silr_priors *p, uint64_t seed);
 
 /* B5: theta from out-of-fold scores alone, by mixture proportion estimation (two classes).
