@@ -297,7 +297,7 @@ static void certificate_covers(void **state)
     (void)state;
 
     for (uint64_t i = 0; i < 6; i++) {
-        double c = coverage(cases[i][0], cases[i][1], cases[i][2], 200, 100 + i);
+        double c = coverage(cases[i][0], cases[i][1], cases[i][2], 120, 100 + i);
         print_message("accuracy %.2f and %.2f, share %.1f: covered %.3f\n", cases[i][0],
                       cases[i][1], cases[i][2], c);
         assert_true(c >= 0.88 && c <= 1);
