@@ -53,19 +53,16 @@ static silr_status take_row(sample_list *l, const silr_task *task, const silr_co
 silr_status silr_sample_from_file(sample_list *l, const silr_task *task, const silr_corpus *c,
                                   silr_error *err)
 {
-    silr_buf path = {0};
+    char *path = silr_path_join(task->dir, task->labelled.file);
     silr_rows *rows = NULL;
     silr_status st;
     silr_row row;
 
-    if (task->labelled.file[0] != '/' && task->dir && *task->dir)
-        silr_buf_printf(&path, "%s/", task->dir);
-    silr_buf_puts(&path, task->labelled.file);
-    if (path.failed) {
+    if (!path) {
         st = silr_fail_memory(err);
         goto done;
     }
-    if ((st = silr_rows_open(&rows, path.data, SILR_FORMAT_AUTO, err)) != SILR_OK)
+    if ((st = silr_rows_open(&rows, path, SILR_FORMAT_AUTO, err)) != SILR_OK)
         goto done;
     for (;;) {
         int more = silr_rows_next(rows, &row, err);
@@ -73,11 +70,11 @@ silr_status silr_sample_from_file(sample_list *l, const silr_task *task, const s
             st = more < 0 ? (silr_status)more : SILR_OK;
             goto done;
         }
-        if ((st = take_row(l, task, c, &row, path.data, err)) != SILR_OK)
+        if ((st = take_row(l, task, c, &row, path, err)) != SILR_OK)
             goto done;
     }
 done:
     silr_rows_close(rows);
-    silr_buf_clear(&path);
+    silr_free(path);
     return st;
 }

@@ -44,17 +44,27 @@ static inline float exp_negative(float x)
 size_t silr_risk_gather(risk_block *b, int K, size_t first, size_t n, const float *scores,
                         size_t stride, const int *set, const float *weight)
 {
-    int columns = K == 2 ? 1 : K;
+    size_t columns = K == 2 ? 1 : (size_t)K;
 
     b->n = n - first < BLOCK ? n - first : BLOCK;
     b->padded = (b->n + LANES - 1) / LANES * LANES;
-    for (size_t i = 0; i < b->padded; i++) {
-        bool in = i < b->n && set[first + i] >= 0 && set[first + i] < K;
-        const float *row = scores + (first + i) * stride;
-        b->set[i] = in ? set[first + i] : 0;
+    for (size_t i = 0; i < b->n; i++) {
+        int j = set[first + i];
+        bool in = j >= 0 && j < K;
+        b->set[i] = in ? j : 0;
         b->w[i] = !in ? 0 : weight ? weight[first + i] : 1;
-        for (int k = 0; k < columns; k++)
-            b->z[k * BLOCK + (int)i] = in ? row[k] : 0;
+    }
+    for (size_t i = b->n; i < b->padded; i++) {
+        b->set[i] = 0;
+        b->w[i] = 0;
+    }
+    scores += first * stride;
+    for (size_t k = 0; k < columns; k++) {
+        float *z = b->z + k * BLOCK;
+        for (size_t i = 0; i < b->n; i++)
+            z[i] = b->w[i] > 0 ? scores[i * stride + k] : 0;
+        for (size_t i = b->n; i < b->padded; i++)
+            z[i] = 0;
     }
     return b->n;
 }
@@ -90,9 +100,11 @@ static void probs_softmax(risk_block *b, int K)
             sum[i] += p[i];
         }
     }
+    for (size_t i = 0; i < n; i++)
+        sum[i] = 1 / sum[i];
     for (int k = 0; k < K; k++)
         for (size_t i = 0; i < n; i++)
-            b->p[(size_t)k * BLOCK + i] /= sum[i];
+            b->p[(size_t)k * BLOCK + i] *= sum[i];
 }
 
 void silr_risk_probs(risk_block *b, int K)
