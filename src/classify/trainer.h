@@ -43,7 +43,11 @@ typedef struct {
 } silr_train_log;
 
 /* Trains n members from fresh parameters on docs. Afterwards c->members == n and the kept
- * parameters are in place. logs may be NULL or [n] (yours to free).
+ * parameters are in place. logs may be NULL or [n] (yours to free; none on failure).
+ * More members than c->max_members are trained in groups of that size, and only the last group's
+ * parameters are in place afterwards: who needs all of them asks max_members and goes round.
+ * batch = 0 and more than 32,768 texts: each of the `steps` takes the next 16,384 of a shuffle,
+ * drawn anew for each pass.
  * SILR_ECANCEL: silr_cancel() was called. SILR_EDOMAIN: a loss is not finite (err names the epoch). */
 silr_status silr_train(silr_classifier *c, const silr_train_opts *o, size_t n,
                        const silr_member *members, const uint32_t *docs, size_t n_docs,

@@ -1,0 +1,223 @@
+/* predict.c - what a loaded model says about a text, and why.
+ *
+ * Sums run in double over the text's features in ascending order, in one thread: a text's answer
+ * does not depend on the texts beside it nor on the number of threads. */
+#include "classify/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* logits[columns] from the words already counted in t. */
+static void logits_of(const silr_model *m, const silr_tokens *t, double *logits)
+{
+    const silr_model_data *x = &m->data;
+    const size_t columns = (size_t)x->columns;
+    const float *bias = x->weight + x->vocab.d * columns;
+    double square = 0;
+
+    memset(logits, 0, columns * sizeof *logits);
+    for (size_t e = 0; e < t->n; e++) {
+        const uint32_t j = silr_vocab_find(&x->vocab, t->bucket[e] >> 8);
+        const double tf = (double)m->tf[t->bucket[e] & 255];
+        const float *w;
+        if (j == SILR_NO_COLUMN)
+            continue;
+        w = x->weight + (size_t)j * columns;
+        square += tf * (double)x->idf[j] * tf * (double)x->idf[j];
+        for (size_t k = 0; k < columns; k++)
+            logits[k] += tf * (double)w[k];
+    }
+    for (size_t k = 0; k < columns; k++)
+        logits[k] = (square > 0 ? logits[k] / sqrt(square) : 0) + (double)bias[k];
+}
+
+static void probabilities(const silr_model *m, const double *logits, double *probs)
+{
+    if (m->data.columns == 1) {
+        probs[0] = silr_sigmoid(logits[0]);
+        probs[1] = 1 - probs[0];
+    } else {
+        silr_softmax(probs, logits, (size_t)m->data.K);
+    }
+}
+
+silr_status silr_model_logits(const silr_model *m, const char *text, size_t len, double *logits,
+                              silr_error *err)
+{
+    silr_tokens t = {0};
+    const bool ok = silr_tokens_count(&t, &m->data.opts, text, len);
+
+    if (ok)
+        logits_of(m, &t, logits);
+    silr_tokens_clear(&t);
+    return ok ? SILR_OK : silr_fail_memory(err);
+}
+
+silr_status silr_predict(const silr_model *m, const char *text, size_t len, silr_prediction *out,
+                         double *probs, silr_error *err)
+{
+    double logits[SILR_RISK_CLASSES], own[SILR_RISK_CLASSES];
+    double *p = probs ? probs : own;
+    silr_status st;
+
+    if ((st = silr_model_logits(m, text, len, logits, err)) != SILR_OK)
+        return st;
+    probabilities(m, logits, p);
+    *out = (silr_prediction){.label = 0, .score = p[0]};
+    for (int k = 1; k < m->data.K; k++)
+        if (p[k] > out->score)
+            *out = (silr_prediction){.label = k, .score = p[k]};
+    return SILR_OK;
+}
+
+silr_status silr_model_predict_many(const silr_model *m, const char *const *texts,
+                                    const size_t *lens, size_t n, double *probs, silr_error *err)
+{
+    int no_memory = 0;
+
+#pragma omp parallel if (n > 32)
+    {
+        silr_tokens t = {0};
+        double logits[SILR_RISK_CLASSES];
+#pragma omp for schedule(dynamic, 64)
+        for (size_t i = 0; i < n; i++) {
+            if (silr_tokens_count(&t, &m->data.opts, texts[i], lens[i])) {
+                logits_of(m, &t, logits);
+                probabilities(m, logits, probs + i * (size_t)m->data.K);
+            } else {
+#pragma omp atomic write
+                no_memory = 1;
+            }
+        }
+        silr_tokens_clear(&t);
+    }
+    return no_memory ? silr_fail_memory(err) : SILR_OK;
+}
+
+/* --- why ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    silr_ngram *gram;
+    size_t n, cap;
+    bool failed;
+} gram_list;
+
+static void keep_gram(void *ctx, const silr_ngram *g)
+{
+    gram_list *l = ctx;
+
+    if (l->failed || !silr_grow(&l->gram, &l->cap, l->n + 1, sizeof *l->gram))
+        l->failed = true;
+    else
+        l->gram[l->n++] = *g;
+}
+
+static int by_bucket(const void *pa, const void *pb)
+{
+    const silr_ngram *a = pa, *b = pb;
+
+    if (a->bucket != b->bucket)
+        return a->bucket < b->bucket ? -1 : 1;
+    return a->at < b->at ? -1 : a->at > b->at;
+}
+
+/* An n-gram for people. Those of characters get a star where the word goes on: "*ilm". */
+static void print_gram(char out[96], const silr_tokens *t, const silr_ngram *g)
+{
+    const char *s = t->text + g->at;
+    size_t len = g->len, at = 0;
+    const bool begins = len && s[0] == ' ', ends = len > 1 && s[len - 1] == ' ';
+
+    if (g->chars) {
+        s += begins;
+        len -= (size_t)begins + (size_t)ends;
+        if (!begins)
+            out[at++] = '*';
+    }
+    if (len > 90)
+        for (len = 90; len > 0 && ((unsigned char)s[len] & 0xc0) == 0x80; len--)
+            ;
+    memcpy(out + at, s, len);
+    at += len;
+    if (g->chars && !ends)
+        out[at++] = '*';
+    out[at] = 0;
+}
+
+static double speaks_for(const silr_model *m, uint32_t j, int k)
+{
+    const size_t K = (size_t)m->data.K, columns = (size_t)m->data.columns;
+    const float *w = m->data.weight + (size_t)j * columns;
+    double others = 0;
+
+    if (columns == 1)
+        return (double)(k == 0 ? w[0] : -w[0]);
+    for (size_t l = 0; l < K; l++)
+        others += (int)l == k ? 0 : (double)w[l] / (double)(K - 1);
+    return (double)w[k] - others;
+}
+
+/* Keeps the strongest `max` in out, strongest first; returns how many there are now. */
+static int insert_evidence(silr_evidence *out, int n, int max, const silr_tokens *t,
+                           const silr_ngram *g, double contribution)
+{
+    int at = n;
+
+    while (at > 0 && out[at - 1].contribution < contribution)
+        at--;
+    if (at >= max)
+        return n;
+    n = n < max ? n + 1 : max;
+    memmove(out + at + 1, out + at, (size_t)(n - 1 - at) * sizeof *out);
+    print_gram(out[at].ngram, t, g);
+    out[at].contribution = contribution;
+    return n;
+}
+
+static int explain(const silr_model *m, const silr_tokens *t, gram_list *l, int k,
+                   silr_evidence *out, int max)
+{
+    double square = 0;
+    int n = 0;
+
+    qsort(l->gram, l->n, sizeof *l->gram, by_bucket);
+    for (int pass = 0; pass < 2; pass++) /* first the length of the row, then the words */
+        for (size_t i = 0, end; i < l->n; i = end) {
+            const uint32_t j = silr_vocab_find(&m->data.vocab, l->gram[i].bucket);
+            double tf, c;
+            for (end = i + 1; end < l->n && l->gram[end].bucket == l->gram[i].bucket;)
+                end++;
+            if (j == SILR_NO_COLUMN)
+                continue;
+            tf = (double)m->tf[end - i < 255 ? end - i : 255];
+            c = tf * speaks_for(m, j, k);
+            if (pass == 0)
+                square += tf * (double)m->data.idf[j] * tf * (double)m->data.idf[j];
+            else if (c > 0 && square > 0)
+                n = insert_evidence(out, n, max, t, &l->gram[i], c / sqrt(square));
+        }
+    return n;
+}
+
+int silr_model_explain(const silr_model *m, const char *text, size_t len, int k,
+                       silr_evidence *out, int max, silr_error *err)
+{
+    silr_tokens t = {0};
+    gram_list l = {0};
+    int n = 0;
+
+    if (k < 0 || k >= m->data.K || max < 0)
+        return silr_fail(err, SILR_EINPUT, "there is no class number %d", k);
+    if (!silr_tokens_split(&t, text, len, m->data.opts.lowercase))
+        l.failed = true;
+    else
+        silr_tokens_each(&t, &m->data.opts, keep_gram, &l);
+    if (l.failed)
+        n = silr_fail_memory(err);
+    else if (l.n && max)
+        n = explain(m, &t, &l, k, out, max);
+    silr_free(l.gram);
+    silr_tokens_clear(&t);
+    return n;
+}

@@ -1,0 +1,397 @@
+/* trainer.c - one training loop for all classifiers.
+ *
+ * A step: score the batch for all members; add up each member's losses over its pseudo-sets; gate
+ * once (the correction f acts on the means, so it cannot act before all sums are there); turn the
+ * gates into the derivative of each score; send those back through the classifier; move the
+ * parameters. An epoch: all texts once, in an order drawn from (seed, iteration, epoch) that the
+ * members share. In the end the epoch whose risk over the WHOLE validation part is smallest in
+ * sum_k |R_k| stays (method.md B8; a mean of per-batch values is biased upwards).
+ *
+ * Members never meet: each has its sums, its gate and its columns of the scores. */
+#include "classify/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* More texts than this are not taken in one batch: successive chunks of CHUNK texts instead. */
+enum { WHOLE = 32768, CHUNK = 16384 };
+
+double silr_learning_rate(silr_lr_schedule s, double base, double warmup_ratio, int64_t total,
+                          int64_t k)
+{
+    const int64_t warm = (int64_t)(warmup_ratio * (double)total);
+    const double rest = (double)(total - warm > 1 ? total - warm : 1);
+
+    if (k < warm)
+        return base * (double)k / (double)warm;
+    if (s == SILR_LR_LINEAR)
+        return base * fmax(0, (double)(total - k) / rest);
+    if (s == SILR_LR_COSINE)
+        return base * fmax(0, 0.5 * (1 + cos(acos(-1.0) * (double)(k - warm) / rest)));
+    return base;
+}
+
+/* --- state of one member in training --------------------------------------------------------- */
+
+typedef struct {
+    silr_risk_sums sums;
+    silr_gated gated;
+    silr_gate gate;
+    int *set;         /* of the batch */
+    float *weight;    /* of the batch; NULL: all 1 */
+    double loss, flat; /* sums over the epoch's steps */
+    double best;
+    silr_train_log *log;
+} learner;
+
+typedef struct {
+    silr_classifier *c;
+    const silr_train_opts *o;
+    const silr_member *member;
+    size_t n;
+    learner *learner;
+    const uint32_t *docs, *validation;
+    size_t n_docs, n_validation, batch;
+    uint32_t *order;        /* n_docs */
+    float *scores, *dscores; /* [batch][n * columns] */
+    const uint32_t *loaded; /* the batch that sets and weights are of; NULL: none */
+    size_t n_loaded;
+} run;
+
+static void run_clear(run *r)
+{
+    for (size_t m = 0; r->learner && m < r->n; m++) {
+        silr_free(r->learner[m].set);
+        silr_free(r->learner[m].weight);
+    }
+    silr_free(r->learner);
+    silr_free(r->order);
+    silr_free(r->scores);
+    silr_free(r->dscores);
+}
+
+static bool run_init(run *r, silr_train_log *logs, size_t epochs)
+{
+    const size_t columns = (size_t)r->c->columns;
+
+    r->learner = silr_calloc(r->n, sizeof *r->learner);
+    r->order = silr_alloc(r->n_docs + 1, sizeof *r->order);
+    r->scores = silr_alloc(r->batch + 1, r->n * columns * sizeof *r->scores);
+    r->dscores = silr_alloc(r->batch + 1, r->n * columns * sizeof *r->dscores);
+    if (!r->learner || !r->order || !r->scores || !r->dscores)
+        return false;
+    memcpy(r->order, r->docs, r->n_docs * sizeof *r->docs);
+    for (size_t m = 0; m < r->n; m++) {
+        learner *l = &r->learner[m];
+        silr_gate_init(&l->gate, r->o->gate_decay);
+        l->best = HUGE_VAL;
+        if (!(l->set = silr_alloc(r->batch + 1, sizeof *l->set)))
+            return false;
+        if (r->member[m].weight && !(l->weight = silr_alloc(r->batch + 1, sizeof *l->weight)))
+            return false;
+        if (!logs)
+            continue;
+        l->log = &logs[m];
+        if (!(l->log->epoch = silr_calloc(epochs, sizeof *l->log->epoch)))
+            return false;
+    }
+    return true;
+}
+
+/* --- order of the texts ----------------------------------------------------------------------- */
+
+/* Text i of a set of n gets the place (i + 1/2)/n; sorted by place, every stretch of the order
+ * has about the same share of each set. */
+typedef struct {
+    double place;
+    uint32_t doc, set;
+} slot;
+
+static int by_place(const void *pa, const void *pb)
+{
+    const slot *a = pa, *b = pb;
+
+    if (a->place != b->place)
+        return a->place < b->place ? -1 : 1;
+    if (a->set != b->set)
+        return a->set < b->set ? -1 : 1;
+    return a->doc < b->doc ? -1 : a->doc > b->doc;
+}
+
+static bool stratify(run *r)
+{
+    const int *set = r->member[0].set;
+    const size_t K = (size_t)r->c->K;
+    size_t count[SILR_RISK_CLASSES + 1] = {0}, seen[SILR_RISK_CLASSES + 1] = {0};
+    slot *s = silr_alloc(r->n_docs + 1, sizeof *s);
+
+    if (!s)
+        return false;
+    for (size_t i = 0; i < r->n_docs; i++) {
+        const int j = set[r->order[i]];
+        s[i].doc = r->order[i];
+        s[i].set = j < 0 || (size_t)j >= K ? (uint32_t)K : (uint32_t)j;
+        count[s[i].set]++;
+    }
+    for (size_t i = 0; i < r->n_docs; i++)
+        s[i].place = ((double)seen[s[i].set]++ + 0.5) / (double)count[s[i].set];
+    qsort(s, r->n_docs, sizeof *s, by_place);
+    for (size_t i = 0; i < r->n_docs; i++)
+        r->order[i] = s[i].doc;
+    silr_free(s);
+    return true;
+}
+
+/* The order of one pass: the texts as given, shuffled, spread by set if asked. */
+static bool shuffle(run *r, int pass)
+{
+    silr_rng rng;
+
+    memcpy(r->order, r->docs, r->n_docs * sizeof *r->docs);
+    silr_rng_init(&rng, r->o->seed, SILR_RNG_SHUFFLE, r->o->iteration, (uint64_t)pass);
+    silr_rng_shuffle(&rng, r->order, r->n_docs);
+    r->loaded = NULL;
+    return !r->o->stratify || stratify(r);
+}
+
+/* --- one step --------------------------------------------------------------------------------- */
+
+static void load(run *r, const uint32_t *docs, size_t n)
+{
+    if (r->loaded == docs && r->n_loaded == n)
+        return;
+    for (size_t m = 0; m < r->n; m++) {
+        learner *l = &r->learner[m];
+        for (size_t i = 0; i < n; i++)
+            l->set[i] = r->member[m].set[docs[i]];
+        for (size_t i = 0; l->weight && i < n; i++)
+            l->weight[i] = r->member[m].weight[docs[i]];
+    }
+    r->loaded = docs;
+    r->n_loaded = n;
+}
+
+/* Mean slope of the output over a member's texts: near 0 when it has run into saturation (D3). */
+static double flatness(const run *r, size_t m, size_t n)
+{
+    const size_t columns = (size_t)r->c->columns, stride = r->n * columns;
+    double sum = 0, count = 0, z[SILR_RISK_CLASSES], p[SILR_RISK_CLASSES], top;
+
+    for (size_t i = 0; i < n; i++) {
+        const float *s = r->scores + i * stride + m * columns;
+        if (r->learner[m].set[i] == SILR_NO_LABEL)
+            continue;
+        if (columns == 1) {
+            top = silr_sigmoid((double)s[0]);
+        } else {
+            for (size_t k = 0; k < columns; k++)
+                z[k] = (double)s[k];
+            silr_softmax(p, z, columns);
+            top = p[0];
+            for (size_t k = 1; k < columns; k++)
+                top = fmax(top, p[k]);
+        }
+        sum += top * (1 - top);
+        count++;
+    }
+    return count > 0 ? sum / count : 0;
+}
+
+static silr_status take_step(run *r, const uint32_t *docs, size_t n, double lr, bool last,
+                             silr_error *err)
+{
+    const size_t columns = (size_t)r->c->columns, stride = r->n * columns;
+    silr_status st;
+
+    load(r, docs, n);
+    if ((st = r->c->forward(r->c, docs, n, r->scores, err)) != SILR_OK)
+        return st;
+#pragma omp parallel for schedule(static) if (r->n > 1 && n * r->n > 1000)
+    for (size_t m = 0; m < r->n; m++) {
+        learner *l = &r->learner[m];
+        const silr_risk *risk = &r->member[m].risk;
+        silr_gate *gate = r->o->gate == SILR_GATE_AVERAGE ? &l->gate : NULL;
+        silr_risk_sums_clear(&l->sums);
+        silr_risk_add(risk, &l->sums, n, r->scores + m * columns, stride, l->set, l->weight);
+        silr_risk_gate(risk, &l->sums, gate, &l->gated);
+        silr_risk_backward(risk, &l->gated, n, r->scores + m * columns, stride, l->set, l->weight,
+                           r->dscores + m * columns);
+        l->loss += l->gated.value;
+        if (last)
+            l->flat = flatness(r, m, n);
+    }
+    if ((st = r->c->backward(r->c, docs, n, r->dscores, err)) != SILR_OK)
+        return st;
+    return r->c->step(r->c, lr, err);
+}
+
+/* --- epochs ----------------------------------------------------------------------------------- */
+
+/* The risk over the whole validation part: summed chunk by chunk, gated once, without averages. */
+static silr_status validate(run *r, silr_error *err)
+{
+    const size_t columns = (size_t)r->c->columns, stride = r->n * columns;
+    silr_status st;
+
+    for (size_t m = 0; m < r->n; m++)
+        silr_risk_sums_clear(&r->learner[m].sums);
+    for (size_t at = 0; at < r->n_validation; at += r->batch) {
+        const size_t left = r->n_validation - at, n = left < r->batch ? left : r->batch;
+        const uint32_t *docs = r->validation + at;
+        if ((st = r->c->forward(r->c, docs, n, r->scores, err)) != SILR_OK)
+            return st;
+        for (size_t m = 0; m < r->n; m++) {
+            learner *l = &r->learner[m];
+            for (size_t i = 0; i < n; i++)
+                l->set[i] = r->member[m].validation ? r->member[m].validation[docs[i]]
+                                                    : SILR_NO_LABEL;
+            silr_risk_add(&r->member[m].risk, &l->sums, n, r->scores + m * columns, stride, l->set,
+                          NULL);
+        }
+    }
+    r->loaded = NULL;
+    return SILR_OK;
+}
+
+static silr_status end_epoch(run *r, int epoch, int steps, silr_error *err)
+{
+    const bool validated = r->n_validation > 0;
+    silr_status st;
+
+    if (validated && (st = validate(r, err)) != SILR_OK)
+        return st;
+    for (size_t m = 0; m < r->n; m++) {
+        learner *l = &r->learner[m];
+        silr_epoch e = {.epoch = epoch, .train_loss = l->loss / steps, .validation_loss = NAN,
+                        .selection = NAN, .flatness = l->flat};
+        if (validated && r->member[m].validation) {
+            silr_risk_gate(&r->member[m].risk, &l->sums, NULL, &l->gated);
+            e.validation_loss = l->gated.value;
+            e.selection = l->gated.selection;
+        }
+        if (!isfinite(e.train_loss) || !isfinite(e.flatness))
+            return silr_fail(err, SILR_EDOMAIN,
+                             "the training loss is not a finite number in epoch %d: lower "
+                             "refine.learning_rate", epoch);
+        l->loss = 0;
+        if (l->log) {
+            l->log->epoch[epoch - 1] = e;
+            l->log->n = epoch;
+        }
+        /* ties go to the later epoch; without a validation part the last one stays */
+        if (r->o->choose && !isnan(e.selection) && e.selection > l->best)
+            continue;
+        if (!isnan(e.selection))
+            l->best = e.selection;
+        if (l->log)
+            l->log->best = epoch;
+        if (r->o->choose && r->o->steps <= 0 && (st = r->c->snapshot(r->c, m, err)) != SILR_OK)
+            return st;
+    }
+    return SILR_OK;
+}
+
+static silr_status check_cancel(silr_error *err)
+{
+    return silr_cancelled() ? silr_fail(err, SILR_ECANCEL, "stopped in training") : SILR_OK;
+}
+
+static silr_status run_epochs(run *r, silr_error *err)
+{
+    const int epochs = r->o->epochs;
+    const int64_t per = (int64_t)((r->n_docs + r->batch - 1) / r->batch), total = per * epochs;
+    silr_status st;
+    int64_t k = 0;
+
+    for (int epoch = 1; epoch <= epochs; epoch++) {
+        if (r->batch < r->n_docs && !shuffle(r, epoch))
+            return silr_fail_memory(err);
+        for (size_t at = 0; at < r->n_docs; at += r->batch, k++) {
+            const size_t left = r->n_docs - at, n = left < r->batch ? left : r->batch;
+            const double lr = silr_learning_rate(r->o->schedule, r->o->learning_rate, r->o->warmup,
+                                                 total, k);
+            if ((st = check_cancel(err)) != SILR_OK ||
+                (st = take_step(r, r->order + at, n, lr, left <= r->batch, err)) != SILR_OK)
+                return st;
+        }
+        if ((st = end_epoch(r, epoch, (int)per, err)) != SILR_OK)
+            return st;
+    }
+    for (size_t m = 0; r->o->choose && m < r->n; m++)
+        if ((st = r->c->restore(r->c, m, err)) != SILR_OK)
+            return st;
+    return SILR_OK;
+}
+
+/* A number of steps: with everything each time, or with one chunk after another. */
+static silr_status run_steps(run *r, silr_error *err)
+{
+    const int steps = r->o->steps;
+    size_t at = r->n_docs; /* behind the end: shuffle first */
+    silr_status st;
+    int pass = 0;
+
+    for (int k = 0; k < steps; k++) {
+        const double lr = silr_learning_rate(r->o->schedule, r->o->learning_rate, r->o->warmup,
+                                             steps, k);
+        if (r->batch >= r->n_docs)
+            at = 0;
+        else if (at + r->batch > r->n_docs) { /* the odd rest of a pass is left out */
+            if (!shuffle(r, ++pass))
+                return silr_fail_memory(err);
+            at = 0;
+        }
+        if ((st = check_cancel(err)) != SILR_OK ||
+            (st = take_step(r, r->order + at, r->batch, lr, k + 1 == steps, err)) != SILR_OK)
+            return st;
+        at += r->batch;
+    }
+    return end_epoch(r, 1, steps, err);
+}
+
+/* --- the door --------------------------------------------------------------------------------- */
+
+static silr_status train_group(run *r, silr_train_log *logs, silr_error *err)
+{
+    const silr_train_opts *o = r->o;
+    silr_status st;
+
+    r->batch = o->batch ? o->batch : r->n_docs > WHOLE ? CHUNK : r->n_docs;
+    if (r->batch > r->n_docs)
+        r->batch = r->n_docs;
+    if ((st = r->c->reset(r->c, &o->adam, o->seed, r->n, err)) != SILR_OK)
+        return st;
+    if (!run_init(r, logs, o->steps > 0 ? 1 : (size_t)o->epochs))
+        st = silr_fail_memory(err);
+    else
+        st = o->steps > 0 ? run_steps(r, err) : run_epochs(r, err);
+    run_clear(r);
+    return st;
+}
+
+silr_status silr_train(silr_classifier *c, const silr_train_opts *o, size_t n,
+                       const silr_member *members, const uint32_t *docs, size_t n_docs,
+                       const uint32_t *validation, size_t n_validation, silr_train_log *logs,
+                       silr_error *err)
+{
+    silr_status st = SILR_OK;
+
+    SILR_ASSERT(n > 0 && (o->steps > 0 || o->epochs > 0));
+    if (n_docs == 0)
+        return silr_fail(err, SILR_EDOMAIN, "there is no text to train on");
+    if (logs)
+        memset(logs, 0, n * sizeof *logs);
+    for (size_t at = 0; at < n && st == SILR_OK; at += c->max_members) {
+        const size_t left = n - at;
+        run r = {.c = c, .o = o, .member = members + at,
+                 .n = left < c->max_members ? left : c->max_members, .docs = docs,
+                 .n_docs = n_docs, .validation = validation, .n_validation = n_validation};
+        st = train_group(&r, logs ? logs + at : NULL, err);
+    }
+    for (size_t m = 0; logs && st != SILR_OK && m < n; m++) {
+        silr_free(logs[m].epoch);
+        logs[m] = (silr_train_log){0};
+    }
+    return st;
+}

@@ -1,0 +1,823 @@
+/* test_classify.c - the features, the bank of linear models, the trainer, and models as files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "classify/kernels.h"
+#include "classify/model.h"
+#include "classify/trainer.h"
+#include <jansson.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- a toy corpus: class 0 likes the words a..m of the alphabet, class 1 n..z ---------------- */
+
+enum { TEXTS = 400, WORDS = 60, TEXT_BYTES = 200 };
+typedef struct {
+    char text[TEXTS][TEXT_BYTES];
+    int truth[TEXTS];
+    uint32_t docs[TEXTS];
+} toy;
+
+static const char *toy_text(const void *ctx, size_t i, size_t *len)
+{
+    const toy *t = ctx;
+
+    *len = strlen(t->text[i]);
+    return t->text[i];
+}
+
+static toy *toy_make(int K, double purity)
+{
+    toy *t = calloc(1, sizeof *t);
+    silr_rng r;
+
+    assert_non_null(t);
+    silr_rng_init(&r, 5, SILR_RNG_TEST, (uint32_t)K, 0);
+    for (int i = 0; i < TEXTS; i++) {
+        size_t at = 0;
+        t->docs[i] = (uint32_t)i;
+        t->truth[i] = (int)silr_rng_below(&r, (uint64_t)K);
+        for (int w = 0; w < 8; w++) {
+            const int own = silr_rng_double(&r) < purity;
+            const int topic = own ? t->truth[i] : (int)silr_rng_below(&r, (uint64_t)K);
+            const int word = topic * (WORDS / K) + (int)silr_rng_below(&r, (uint64_t)(WORDS / K));
+            at += (size_t)snprintf(t->text[i] + at, TEXT_BYTES - at, "word%d ", word);
+        }
+    }
+    return t;
+}
+
+static const silr_ngram_opts words_only = {.word_min = 1, .word_max = 2, .bits = 18,
+                                           .lowercase = true, .min_count = 2};
+static const char *const names[] = {"good", "bad", "so-so", "none"};
+
+static silr_classifier *toy_bank(const toy *t, const silr_ngram_opts *o, int K)
+{
+    silr_classifier *c;
+    silr_error err;
+
+    if (silr_ngram_new(&c, o, K, names, toy_text, t, TEXTS, &err) != SILR_OK)
+        fail_msg("%s", err.text);
+    return c;
+}
+
+static const silr_adam adam = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .l2 = 1e-4};
+
+static silr_risk make_risk(silr_risk_kind kind, int K, double right)
+{
+    silr_risk r;
+    double theta[16], pi[4];
+
+    for (int j = 0; j < K; j++) {
+        pi[j] = 1.0 / K;
+        for (int k = 0; k < K; k++)
+            theta[j * K + k] = j == k ? right : (1 - right) / (K - 1);
+    }
+    assert_int_equal(silr_risk_init(&r, kind, SILR_LOSS_SIGMOID, K, theta, pi, -0.001, NULL),
+                     SILR_OK);
+    return r;
+}
+
+/* --- tokens ---------------------------------------------------------------------------------- */
+
+typedef struct {
+    const silr_tokens *t;
+    char text[4096];
+} gram_text;
+
+static void note_gram(void *ctx, const silr_ngram *g)
+{
+    gram_text *n = ctx;
+    const size_t at = strlen(n->text);
+
+    snprintf(n->text + at, sizeof n->text - at, "[%.*s]", (int)g->len, n->t->text + g->at);
+}
+
+static void grams_are(const char *text, silr_ngram_opts o, const char *want)
+{
+    silr_tokens t = {0};
+    gram_text n = {.t = &t};
+
+    o.bits = 20;
+    assert_true(silr_tokens_split(&t, text, strlen(text), o.lowercase));
+    silr_tokens_each(&t, &o, note_gram, &n);
+    assert_string_equal(n.text, want);
+    silr_tokens_clear(&t);
+}
+
+static void cuts_texts_into_ngrams(void **state)
+{
+    const silr_ngram_opts w1 = {.word_min = 1, .word_max = 1, .lowercase = true};
+    const silr_ngram_opts w12 = {.word_min = 1, .word_max = 2, .lowercase = true};
+    const silr_ngram_opts c34 = {.char_min = 3, .char_max = 4, .lowercase = true};
+    (void)state;
+
+    grams_are("The FILM's  fine, 10/10!", w12,
+              "[the][the film][film][film s][s][s fine][fine][fine 10][10][10 10][10]");
+    grams_are("\xc3\x89T\xc3\x89 d\xc3\xa9j\xc3\xa0-vu", w1, /* letters with accents, lower-cased */
+              "[\xc3\xa9t\xc3\xa9][d\xc3\xa9j\xc3\xa0][vu]");
+    grams_are("e\xcc\x81t", w1, "[e\xcc\x81t]"); /* a combining mark stays in its word */
+    grams_are("\xe6\x97\xa5\xe6\x9c\xac ok", w12, /* no spaces in this script: a character a word */
+              "[\xe6\x97\xa5][\xe6\x97\xa5 \xe6\x9c\xac][\xe6\x9c\xac][\xe6\x9c\xac ok][ok]");
+    grams_are("ab\xc3\xa9", c34, "[ ab][ ab\xc3\xa9][ab\xc3\xa9][ab\xc3\xa9 ][b\xc3\xa9 ]");
+    grams_are("", w12, "");
+    grams_are(" ... ", c34, "");
+    grams_are("a\xff\xfe" "b", w1, "[a][b]"); /* bytes that are not UTF-8 separate */
+}
+
+static void counts_ngrams(void **state)
+{
+    silr_tokens t = {0};
+    silr_ngram_opts o = words_only;
+    char many[4000] = "";
+    (void)state;
+
+    o.word_max = 1;
+    assert_true(silr_tokens_count(&t, &o, "b a b b", 7));
+    assert_int_equal(t.n, 2);
+    assert_int_equal((t.bucket[0] & 255) + (t.bucket[1] & 255), 4);
+    for (int i = 0; i < 400; i++)
+        strcat(many, "same ");
+    assert_true(silr_tokens_count(&t, &o, many, strlen(many)));
+    assert_int_equal(t.n, 1);
+    assert_int_equal(t.bucket[0] & 255, 255);
+    silr_tokens_clear(&t);
+}
+
+/* Every row has one length; rare n-grams are gone; both layouts of a batch hold the same. */
+static void matrix_rows(void **state)
+{
+    toy *t = toy_make(2, 0.7);
+    silr_classifier *c = toy_bank(t, &words_only, 2);
+    const silr_matrix *x = silr_ngram_matrix(c);
+    silr_batch b = {0};
+    double by_text = 0, by_column = 0;
+    (void)state;
+
+    assert_true(x->d > 60 && x->d < 3700);
+    assert_int_equal(silr_batch_make(&b, x, t->docs, TEXTS, true, NULL), SILR_OK);
+    for (size_t i = 0; i < TEXTS; i++) {
+        double square = 0;
+        for (size_t e = b.row[i]; e < b.row[i + 1]; e++) {
+            square += (double)b.val[e] * (double)b.val[e];
+            by_text += (double)b.val[e] * (double)(i + 1) * (double)(b.idx[e] + 1);
+        }
+        assert_true(fabs(sqrt(square) - SILR_NGRAM_SCALE) < 1e-5);
+    }
+    for (size_t j = 0; j < x->d; j++) {
+        assert_true(b.col[j + 1] - b.col[j] >= 2); /* min_count */
+        for (size_t e = b.col[j]; e < b.col[j + 1]; e++)
+            by_column += (double)b.tval[e] * (double)(b.text[e] + 1) * (double)(j + 1);
+    }
+    assert_true(fabs(by_text - by_column) <= 1e-9 * by_text);
+    silr_batch_clear(&b);
+    silr_classifier_free(c);
+    free(t);
+}
+
+/* --- the chain, by differences ----------------------------------------------------------------- */
+
+static double chain_value(silr_classifier *c, const toy *t, const silr_member *m, size_t members,
+                          float *scores, float *dscores)
+{
+    static silr_risk_sums s;
+    static silr_gated g;
+    const size_t columns = (size_t)c->columns, stride = columns * members;
+    double value = 0;
+
+    assert_int_equal(c->forward(c, t->docs, TEXTS, scores, NULL), SILR_OK);
+    for (size_t i = 0; i < members; i++) {
+        silr_risk_sums_clear(&s);
+        silr_risk_add(&m[i].risk, &s, TEXTS, scores + i * columns, stride, m[i].set, NULL);
+        silr_risk_gate(&m[i].risk, &s, NULL, &g);
+        silr_risk_backward(&m[i].risk, &g, TEXTS, scores + i * columns, stride, m[i].set, NULL,
+                           dscores + i * columns);
+        value += g.value;
+    }
+    return value;
+}
+
+/* Adam's first step divides by the gradient's size and loses it; with beta2 = 0, beta1 = 0 and a
+ * huge epsilon a step is -lr g / epsilon, which shows the gradient itself. */
+static void gradient_of_the_chain(void **state)
+{
+    static float scores[TEXTS * 8], dscores[TEXTS * 8];
+    const silr_adam plain = {.beta1 = 0, .beta2 = 0, .epsilon = 1e6};
+    (void)state;
+
+    for (int K = 2; K <= 3; K++) {
+        toy *t = toy_make(K, 0.7);
+        silr_classifier *c = toy_bank(t, &words_only, K);
+        silr_member m[2] = {{.risk = make_risk(SILR_RISK_PN, K, 0.9), .set = t->truth},
+                            {.risk = make_risk(SILR_RISK_RUU, K, 0.9), .set = t->truth}};
+        float *before;
+        silr_rng r;
+
+        assert_int_equal(c->reset(c, &plain, 1, 2, NULL), SILR_OK);
+        silr_rng_init(&r, 3, SILR_RNG_TEST, 0, 0);
+        for (size_t i = 0; i < c->n_params; i++)
+            c->params[i] = (float)(0.05 * silr_rng_normal(&r));
+        before = malloc(c->n_params * sizeof *before);
+        assert_non_null(before);
+        memcpy(before, c->params, c->n_params * sizeof *before);
+        chain_value(c, t, m, 2, scores, dscores);
+        assert_int_equal(c->backward(c, t->docs, TEXTS, dscores, NULL), SILR_OK);
+        assert_int_equal(c->step(c, 1e6, NULL), SILR_OK);
+        for (size_t i = 0; i < c->n_params; i += 37) {
+            const double grad = (double)(before[i] - c->params[i]), h = 1e-2;
+            float *moved = malloc(c->n_params * sizeof *moved);
+            double up, down;
+            memcpy(moved, c->params, c->n_params * sizeof *moved);
+            memcpy(c->params, before, c->n_params * sizeof *before);
+            c->params[i] = before[i] + (float)h;
+            up = chain_value(c, t, m, 2, scores, dscores);
+            c->params[i] = before[i] - (float)h;
+            down = chain_value(c, t, m, 2, scores, dscores);
+            memcpy(c->params, moved, c->n_params * sizeof *moved);
+            free(moved);
+            if (fabs((up - down) / (2 * h) - grad) > 2e-4)
+                fail_msg("K %d, parameter %zu: %g by differences, %g", K, i, (up - down) / (2 * h),
+                         grad);
+        }
+        free(before);
+        silr_classifier_free(c);
+        free(t);
+    }
+}
+
+/* --- the bank: threads, members, batch paths ---------------------------------------------------- */
+
+static silr_train_opts full_batch(int steps)
+{
+    return (silr_train_opts){.adam = adam, .schedule = SILR_LR_LINEAR, .learning_rate = 0.02,
+                             .steps = steps, .gate = SILR_GATE_AVERAGE, .gate_decay = 0.9,
+                             .seed = 1, .iteration = 1};
+}
+
+static void train_or_fail(silr_classifier *c, const silr_train_opts *o, size_t n,
+                          const silr_member *m, const toy *t, silr_train_log *logs)
+{
+    silr_error err;
+
+    if (silr_train(c, o, n, m, t->docs, TEXTS - 100, t->docs + TEXTS - 100, 100, logs, &err) !=
+        SILR_OK)
+        fail_msg("%s", err.text);
+}
+
+/* Five members with other sets, weights and risks. */
+static void five_members(silr_member m[5], const toy *t, int sets[5][TEXTS],
+                         float weights[5][TEXTS], int K)
+{
+    for (int a = 0; a < 5; a++) {
+        for (int i = 0; i < TEXTS; i++) {
+            sets[a][i] = i % 5 == a ? SILR_NO_LABEL : i % 7 == a ? 0 : t->truth[i];
+            weights[a][i] = (float)(1 + i % (a + 2));
+        }
+        m[a] = (silr_member){.risk = make_risk(a % 2 ? SILR_RISK_PN : SILR_RISK_RUU, K, 0.9),
+                             .set = sets[a], .weight = a % 2 ? NULL : weights[a],
+                             .validation = sets[a]};
+    }
+}
+
+static void same_bytes_for_threads_and_banks(void **state)
+{
+    static int sets[5][TEXTS];
+    static float weights[5][TEXTS], one[TEXTS * 20], four[TEXTS * 20], single[TEXTS * 4];
+    const int threads = omp_get_max_threads();
+    (void)state;
+
+    for (int K = 2; K <= 3; K++)
+        for (int batch = 0; batch <= 50; batch += 50) {
+            toy *t = toy_make(K, 0.5);
+            silr_train_opts o = full_batch(20);
+            silr_member m[5];
+            silr_classifier *c;
+            size_t columns;
+
+            o.batch = (size_t)batch;
+            o.stratify = batch > 0;
+            five_members(m, t, sets, weights, K);
+            omp_set_num_threads(1);
+            c = toy_bank(t, &words_only, K);
+            columns = (size_t)c->columns;
+            train_or_fail(c, &o, 5, m, t, NULL);
+            assert_int_equal(c->forward(c, t->docs, TEXTS, one, NULL), SILR_OK);
+            silr_classifier_free(c);
+            omp_set_num_threads(4);
+            c = toy_bank(t, &words_only, K);
+            train_or_fail(c, &o, 5, m, t, NULL);
+            assert_int_equal(c->forward(c, t->docs, TEXTS, four, NULL), SILR_OK);
+            assert_memory_equal(one, four, TEXTS * 5 * columns * sizeof *one);
+            for (size_t a = 0; a < 5; a++) {
+                o.stratify = false;
+                if (batch) /* the order is by member 0's sets, which a single run does not have */
+                    break;
+                train_or_fail(c, &o, 1, &m[a], t, NULL);
+                assert_int_equal(c->forward(c, t->docs, TEXTS, single, NULL), SILR_OK);
+                for (size_t i = 0; i < TEXTS; i++)
+                    assert_memory_equal(single + i * columns, one + (i * 5 + a) * columns,
+                                        columns * sizeof *one);
+            }
+            silr_classifier_free(c);
+            free(t);
+        }
+    omp_set_num_threads(threads);
+}
+
+/* A text's score does not depend on the texts scored with it, nor on the batch kept from before. */
+static void batch_mates_change_nothing(void **state)
+{
+    static float all[TEXTS], one[1];
+    toy *t = toy_make(2, 0.5);
+    silr_classifier *c = toy_bank(t, &words_only, 2);
+    const silr_train_opts o = full_batch(20);
+    const silr_member m = {.risk = make_risk(SILR_RISK_PN, 2, 0.9), .set = t->truth};
+    (void)state;
+
+    train_or_fail(c, &o, 1, &m, t, NULL);
+    assert_int_equal(c->forward(c, t->docs, TEXTS, all, NULL), SILR_OK);
+    for (size_t i = 0; i < TEXTS; i++) {
+        assert_int_equal(c->forward(c, &t->docs[i], 1, one, NULL), SILR_OK);
+        assert_memory_equal(one, &all[i], sizeof *one);
+    }
+    assert_int_equal(c->forward(c, t->docs, TEXTS - 100, all, NULL), SILR_OK);
+    assert_int_equal(c->forward(c, t->docs + TEXTS - 101, 1, one, NULL), SILR_OK);
+    assert_memory_equal(one, &all[TEXTS - 101], sizeof *one);
+    silr_classifier_free(c);
+    free(t);
+}
+
+/* --- learning ---------------------------------------------------------------------------------- */
+
+static double accuracy(silr_classifier *c, const toy *t)
+{
+    static float scores[TEXTS * 4];
+    const size_t columns = (size_t)c->columns;
+    int right = 0;
+
+    assert_int_equal(c->forward(c, t->docs, TEXTS, scores, NULL), SILR_OK);
+    for (size_t i = 0; i < TEXTS; i++) {
+        const float *s = scores + i * columns;
+        size_t best = 0;
+        for (size_t k = 1; k < columns; k++)
+            best = s[k] > s[best] ? k : best;
+        right += (columns == 1 ? s[0] <= 0 : (int)best) == t->truth[i];
+    }
+    return (double)right / TEXTS;
+}
+
+/* Labels flipped at random: robust UU trains until the model contradicts each pseudo-set as often
+ * as theta says, then stops (method.md B1.2, F8); and the texts come out better than the labels. */
+static void stops_where_theta_says(void **state)
+{
+    static int set[TEXTS];
+    static float scores[TEXTS];
+    toy *t = toy_make(2, 0.9);
+    silr_ngram_opts single = words_only;
+    silr_classifier *c;
+    silr_train_opts o = full_batch(400);
+    double theta[4] = {0}, count[2] = {0}, mean[2] = {0}, pi[2];
+    silr_member m = {.set = set};
+    silr_rng r;
+    (void)state;
+
+    single.word_max = 1; /* 2-grams of so small a corpus are names of texts */
+    c = toy_bank(t, &single, 2);
+    silr_rng_init(&r, 11, SILR_RNG_TEST, 0, 0);
+    for (int i = 0; i < TEXTS; i++) {
+        set[i] = silr_rng_double(&r) < 0.25 ? 1 - t->truth[i] : t->truth[i];
+        count[set[i]]++;
+        theta[set[i] * 2 + t->truth[i]]++;
+    }
+    for (int j = 0; j < 4; j++)
+        theta[j] /= count[j / 2];
+    pi[0] = (count[0] * theta[0] + count[1] * theta[2]) / TEXTS;
+    pi[1] = 1 - pi[0];
+    assert_int_equal(silr_risk_init(&m.risk, SILR_RISK_RUU, SILR_LOSS_SIGMOID, 2, theta, pi, -0.001,
+                                    NULL), SILR_OK);
+    o.adam.l2 = 0;
+    assert_int_equal(silr_train(c, &o, 1, &m, t->docs, TEXTS, NULL, 0, NULL, NULL), SILR_OK);
+    assert_int_equal(c->forward(c, t->docs, TEXTS, scores, NULL), SILR_OK);
+    for (int i = 0; i < TEXTS; i++)
+        mean[set[i]] += silr_sigmoid((double)scores[i]) / count[set[i]];
+    assert_true(fabs(mean[0] - theta[0]) < 0.05);
+    assert_true(fabs(mean[1] - theta[2]) < 0.05);
+    assert_true(accuracy(c, t) > 0.9);
+    silr_classifier_free(c);
+    free(t);
+}
+
+/* The epoch with the smallest risk on validation is kept: training on with a wrong sign after it
+ * does not show. Here the validation sets are the opposite of the training sets, so the first
+ * epoch is the best and the last the worst. */
+static void keeps_the_best_epoch(void **state)
+{
+    static int wrong[TEXTS];
+    static float first[TEXTS], kept[TEXTS];
+    toy *t = toy_make(2, 0.9);
+    silr_classifier *c = toy_bank(t, &words_only, 2);
+    silr_train_opts o = full_batch(0);
+    silr_member m = {.risk = make_risk(SILR_RISK_PN, 2, 0.9), .set = t->truth,
+                     .validation = wrong};
+    silr_train_log log;
+    (void)state;
+
+    for (int i = 0; i < TEXTS; i++)
+        wrong[i] = 1 - t->truth[i];
+    o.steps = 0;
+    o.batch = 32;
+    o.choose = true;
+    o.epochs = 1;
+    o.schedule = SILR_LR_CONSTANT;
+    train_or_fail(c, &o, 1, &m, t, NULL);
+    assert_int_equal(c->forward(c, t->docs, TEXTS, first, NULL), SILR_OK);
+    o.epochs = 4;
+    train_or_fail(c, &o, 1, &m, t, &log);
+    assert_int_equal(log.n, 4);
+    assert_int_equal(log.best, 1);
+    assert_true(log.epoch[0].selection < log.epoch[3].selection);
+    assert_true(log.epoch[3].train_loss < log.epoch[0].train_loss);
+    assert_true(log.epoch[3].flatness > 0 && log.epoch[3].flatness < 0.25);
+    assert_int_equal(c->forward(c, t->docs, TEXTS, kept, NULL), SILR_OK);
+    assert_memory_equal(first, kept, sizeof kept);
+    silr_free(log.epoch);
+    m.validation = t->truth; /* and with honest ones the last */
+    train_or_fail(c, &o, 1, &m, t, &log);
+    assert_int_equal(log.best, 4);
+    silr_free(log.epoch);
+    silr_classifier_free(c);
+    free(t);
+}
+
+static void refuses_and_stops(void **state)
+{
+    toy *t = toy_make(2, 0.9);
+    silr_classifier *c = toy_bank(t, &words_only, 2);
+    silr_train_opts o = full_batch(5);
+    silr_member m = {.risk = make_risk(SILR_RISK_PN, 2, 0.9), .set = t->truth};
+    silr_train_log log;
+    silr_error err;
+    (void)state;
+
+    o.schedule = SILR_LR_CONSTANT;
+    o.learning_rate = NAN;
+    assert_int_equal(silr_train(c, &o, 1, &m, t->docs, TEXTS, NULL, 0, &log, &err), SILR_EDOMAIN);
+    assert_non_null(strstr(err.text, "epoch 1"));
+    assert_null(log.epoch);
+    assert_int_equal(silr_train(c, &o, 1, &m, t->docs, 0, NULL, 0, NULL, &err), SILR_EDOMAIN);
+    o.learning_rate = 0.02;
+    silr_cancel();
+    assert_int_equal(silr_train(c, &o, 1, &m, t->docs, TEXTS, NULL, 0, NULL, &err), SILR_ECANCEL);
+    silr_cancel_reset();
+    silr_classifier_free(c);
+    free(t);
+}
+
+/* --- against the recorded schedule and AdamW ---------------------------------------------------- */
+
+static json_t *golden(const char *name)
+{
+    const char *shared = getenv("SILR_SHARED");
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/golden/%s", shared ? shared : SOURCE_ROOT "/../shared", name);
+    return json_load_file(path, 0, NULL);
+}
+
+static void recorded_schedule(void **state)
+{
+    json_t *root = golden("adamw_schedule.json"), *run;
+    size_t i;
+    int met = 0;
+    (void)state;
+
+    if (!root) {
+        print_message("skipped: no golden/adamw_schedule.json in $SILR_SHARED or ../shared\n");
+        skip();
+    }
+    json_array_foreach(json_object_get(root, "runs"), i, run) {
+        const json_t *lr = json_object_get(run, "lr");
+        const double base = json_real_value(json_object_get(run, "base_lr"));
+        const double ratio = json_real_value(json_object_get(run, "warmup_ratio"));
+        const json_int_t total = json_integer_value(json_object_get(run, "total"));
+        if (strcmp(json_string_value(json_object_get(run, "warmup_rule")), "floor") != 0)
+            continue;
+        for (size_t k = 0; k < json_array_size(lr); k++, met++) {
+            const double want = json_real_value(json_array_get(lr, k));
+            assert_true(fabs(silr_learning_rate(SILR_LR_COSINE, base, ratio, total, (int64_t)k) -
+                             want) <= 1e-12 * base);
+        }
+    }
+    assert_true(met > 500);
+    json_decref(root);
+}
+
+static size_t doubles(const json_t *array, double *out)
+{
+    for (size_t i = 0; i < json_array_size(array); i++)
+        out[i] = json_number_value(json_array_get(array, i));
+    return json_array_size(array);
+}
+
+static void recorded_adamw(void **state)
+{
+    json_t *root = golden("adamw_schedule.json"), *trace;
+    size_t i;
+    (void)state;
+
+    if (!root) {
+        print_message("skipped: no golden/adamw_schedule.json in $SILR_SHARED or ../shared\n");
+        skip();
+    }
+    json_array_foreach(json_object_get(root, "adamw"), i, trace) {
+        const json_t *grads = json_object_get(trace, "grads"), *params;
+        const bool cosine = json_is_true(json_object_get(trace, "cosine_warmup1_total10"));
+        const double base = json_real_value(json_object_get(trace, "lr"));
+        double p[16], g[16], want[16], m[16] = {0}, v[16] = {0}, betas[2];
+        float pf[16], gf[16], mf[16] = {0}, vf[16] = {0};
+        silr_adam a = {.epsilon = json_real_value(json_object_get(trace, "eps")),
+                       .weight_decay = json_number_value(json_object_get(trace, "weight_decay"))};
+        const size_t n = doubles(json_object_get(trace, "p0"), p);
+        doubles(json_object_get(trace, "betas"), betas);
+        a.beta1 = betas[0];
+        a.beta2 = betas[1];
+        params = json_object_get(trace, "params");
+        assert_int_equal(json_array_size(params), json_array_size(grads));
+        for (size_t k = 0; k < n; k++)
+            pf[k] = (float)p[k];
+        for (size_t t = 0; t < json_array_size(grads); t++) {
+            const double lr = cosine ? silr_learning_rate(SILR_LR_COSINE, base, 0.1, 10, (int64_t)t)
+                                     : base;
+            doubles(json_array_get(grads, t), g);
+            for (size_t k = 0; k < n; k++)
+                gf[k] = (float)g[k];
+            silr_adam_f64(&a, lr, t + 1, 0, n, p, g, m, v);
+            silr_kernel_adam(&a, lr, t + 1, 0, n, pf, gf, mf, vf);
+            doubles(json_array_get(params, t), want);
+            for (size_t k = 0; k < n; k++) {
+                assert_true(fabs(p[k] - want[k]) <= 1e-12);
+                assert_true(fabs((double)pf[k] - want[k]) <= 1e-6);
+            }
+        }
+    }
+    json_decref(root);
+}
+
+/* --- models as files --------------------------------------------------------------------------- */
+
+static char folder[] = "/tmp/silr-test-classify-XXXXXX";
+
+static void remove_folder(void)
+{
+    char path[256];
+
+    snprintf(path, sizeof path, "%s/model.silr", folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/model.json", folder);
+    unlink(path);
+}
+
+/* Trains K classes, blends two members, saves; logits of the forward pass are returned. */
+static void save_toy(const toy *t, const silr_ngram_opts *o, int K, double *logits)
+{
+    static float scores[TEXTS * 8];
+    const double A[9] = {1.5, 0, 0, 0, 1.25, 0.5, 0, 0, 1}, b[3] = {0.25, -0.5, 0.125};
+    const double offset[3] = {0.5, -0.25, 0};
+    silr_classifier *c = toy_bank(t, o, K);
+    const size_t columns = (size_t)c->columns;
+    const silr_train_opts opts = full_batch(30);
+    const silr_member m[2] = {{.risk = make_risk(SILR_RISK_PN, K, 0.9), .set = t->truth},
+                              {.risk = make_risk(SILR_RISK_RUU, K, 0.8), .set = t->truth}};
+    silr_buf state = {0};
+
+    train_or_fail(c, &opts, 2, m, t, NULL);
+    assert_int_equal(c->forward(c, t->docs, TEXTS, scores, NULL), SILR_OK);
+    assert_int_equal(c->blend(c, 0, 0.5, offset, NULL), SILR_OK);
+    assert_int_equal(c->blend_get(c, &state, NULL), SILR_OK);
+    assert_int_equal(c->blend_set(c, NULL, 0, NULL), SILR_OK); /* forget, and take it up again */
+    assert_int_equal(c->blend_set(c, state.data, state.len, NULL), SILR_OK);
+    assert_int_equal(c->blend_set(c, state.data, state.len - 8, NULL), SILR_EINPUT);
+    assert_int_equal(c->blend(c, 1, 1.5, NULL, NULL), SILR_OK);
+    silr_buf_clear(&state);
+    for (size_t i = 0; i < TEXTS; i++) {
+        double blend[3], mean[2] = {0};
+        for (size_t k = 0; columns > 1 && k < columns; k++)
+            for (size_t a = 0; a < 2; a++)
+                mean[a] += (double)scores[(i * 2 + a) * columns + k] / (double)columns;
+        for (size_t k = 0; k < columns; k++)
+            blend[k] = (0.5 * ((double)scores[i * 2 * columns + k] - mean[0]) +
+                        1.5 * ((double)scores[(i * 2 + 1) * columns + k] - mean[1]) + offset[k]) /
+                       2;
+        for (size_t k = 0; k < columns; k++) {
+            logits[i * columns + k] = b[k];
+            for (size_t l = 0; l < columns; l++)
+                logits[i * columns + k] += A[k * columns + l] * blend[l];
+        }
+    }
+    assert_int_equal(c->save(c, folder, A, b, 2, NULL), SILR_OK);
+    silr_classifier_free(c);
+}
+
+static void saved_model_predicts_the_same(void **state)
+{
+    static double logits[TEXTS * 3], many[TEXTS * 3];
+    static const char *texts[TEXTS];
+    static size_t lens[TEXTS];
+    silr_ngram_opts o = words_only;
+    silr_error err;
+    (void)state;
+
+    o.char_min = 3;
+    o.char_max = 4;
+    for (int K = 2; K <= 3; K++) {
+        toy *t = toy_make(K, 0.8);
+        silr_model *m = NULL;
+        save_toy(t, &o, K, logits);
+        if (silr_model_load(&m, folder, &err) != SILR_OK)
+            fail_msg("%s", err.text);
+        assert_int_equal(silr_model_classes(m), K);
+        assert_string_equal(silr_model_class(m, 1), "bad");
+        assert_null(silr_model_class(m, K));
+        for (size_t i = 0; i < TEXTS; i++)
+            texts[i] = toy_text(t, i, &lens[i]);
+        assert_int_equal(silr_model_predict_many(m, texts, lens, TEXTS, many, NULL), SILR_OK);
+        for (size_t i = 0; i < TEXTS; i++) {
+            const size_t columns = (size_t)silr_model_columns(m);
+            double got[3], probs[3], sum = 0;
+            silr_prediction p;
+            assert_int_equal(silr_model_logits(m, texts[i], lens[i], got, NULL), SILR_OK);
+            for (size_t k = 0; k < columns; k++)
+                assert_true(fabs(got[k] - logits[i * columns + k]) < 1e-4);
+            assert_int_equal(silr_predict(m, texts[i], lens[i], &p, probs, NULL), SILR_OK);
+            assert_memory_equal(probs, many + i * (size_t)K, (size_t)K * sizeof *probs);
+            for (int k = 0; k < K; k++)
+                sum += probs[k];
+            assert_true(fabs(sum - 1) < 1e-12 && p.score == probs[p.label]);
+        }
+        silr_model_free(m);
+        remove_folder();
+        free(t);
+    }
+}
+
+/* What speaks for a class: its own words, strongest first, as text. */
+static void explains_with_ngrams(void **state)
+{
+    static double logits[TEXTS * 3];
+    toy *t = toy_make(2, 0.95);
+    silr_model *m = NULL;
+    silr_evidence e[4];
+    const char text[] = "word3 word3 word55 and nothing known";
+    (void)state;
+
+    save_toy(t, &words_only, 2, logits);
+    assert_int_equal(silr_model_load(&m, folder, NULL), SILR_OK);
+    assert_int_equal(silr_model_explain(m, text, strlen(text), 0, e, 4, NULL), 2);
+    assert_true(strcmp(e[0].ngram, "word3") == 0 || strcmp(e[1].ngram, "word3") == 0);
+    assert_true(strcmp(e[0].ngram, "word3 word3") == 0 || strcmp(e[1].ngram, "word3 word3") == 0);
+    assert_true(e[0].contribution >= e[1].contribution && e[1].contribution > 0);
+    assert_int_equal(silr_model_explain(m, text, strlen(text), 1, e, 4, NULL), 1);
+    assert_string_equal(e[0].ngram, "word55");
+    assert_int_equal(silr_model_explain(m, "", 0, 1, e, 4, NULL), 0);
+    assert_int_equal(silr_model_explain(m, text, strlen(text), 2, e, 4, NULL), SILR_EINPUT);
+    silr_model_free(m);
+    remove_folder();
+    free(t);
+}
+
+/* Truncated, lengthened, each of many bits flipped, and lies with a good checksum: refused in a
+ * sentence. */
+static void hostile_model_files(void **state)
+{
+    static double logits[TEXTS * 3];
+    static const struct { size_t at; uint32_t value; } lies[] = {
+        {8, 2}, {12, 1}, {12, 65}, {16, 2}, {24, 99}, {20, 0}, {32, 3}, {36, 0}, {36, 25},
+        {40, 2}, {44, 3}, {56, 0}, {60, 1}, {64, 8}, {68, 1u << 30}, {72, 0}, {92, 0}};
+    toy *t = toy_make(2, 0.9);
+    silr_model *m = NULL;
+    silr_buf file = {0};
+    char path[256];
+    silr_error err;
+    (void)state;
+
+    save_toy(t, &words_only, 2, logits);
+    snprintf(path, sizeof path, "%s/model.silr", folder);
+    assert_int_equal(silr_file_read(&file, path, 1 << 24, NULL), SILR_OK);
+    assert_int_equal(silr_model_parse(&m, file.data, file.len, "ok", &err), SILR_OK);
+    silr_model_free(m);
+    for (size_t len = 0; len < file.len; len += len < 200 ? 1 : 997) {
+        assert_int_equal(silr_model_parse(&m, file.data, len, "cut", &err), SILR_EINPUT);
+        assert_null(m);
+        assert_non_null(strstr(err.text, "cut"));
+    }
+    for (size_t bit = 0; bit < file.len * 8; bit += bit < 1600 ? 1 : 4999) {
+        file.data[bit / 8] = (char)(file.data[bit / 8] ^ (1 << bit % 8));
+        assert_int_equal(silr_model_parse(&m, file.data, file.len, "bit", &err), SILR_EINPUT);
+        file.data[bit / 8] = (char)(file.data[bit / 8] ^ (1 << bit % 8));
+    }
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        silr_buf copy = {0};
+        uint64_t sum;
+        silr_buf_add(&copy, file.data, file.len);
+        memcpy(copy.data + lies[i].at, &lies[i].value, 4);
+        sum = silr_hash64(copy.data, copy.len - 8, 0);
+        memcpy(copy.data + copy.len - 8, &sum, 8);
+        if (silr_model_parse(&m, copy.data, copy.len, "lie", &err) != SILR_EINPUT)
+            fail_msg("a lie at %zu was believed", lies[i].at);
+        silr_buf_clear(&copy);
+    }
+    silr_buf_clear(&file);
+    remove_folder();
+    assert_int_equal(silr_model_load(&m, folder, &err), SILR_EINPUT);
+    assert_non_null(strstr(err.text, "no classifier"));
+    free(t);
+}
+
+/* Each allocation failing in turn: SILR_ENOMEM or, where memory is only given back, success; no
+ * leak (the sanitizer build looks). */
+static void failing_allocations(void **state)
+{
+    toy *t = toy_make(2, 0.9);
+    const silr_member m[2] = {{.risk = make_risk(SILR_RISK_PN, 2, 0.9), .set = t->truth},
+                              {.risk = make_risk(SILR_RISK_RUU, 2, 0.9), .set = t->truth}};
+    silr_train_opts o = full_batch(2);
+    const double one = 1, zero = 0;
+    bool done = false;
+    (void)state;
+
+    o.batch = 64;
+    o.stratify = true;
+    for (uint64_t n = 1; !done; n++) {
+        silr_classifier *c = NULL;
+        silr_model *model = NULL;
+        silr_train_log logs[2] = {{0}};
+        silr_prediction p;
+        silr_error err;
+        silr_status st;
+
+        silr_mem_fail_at(n, true);
+        st = silr_ngram_new(&c, &words_only, 2, names, toy_text, t, TEXTS, &err);
+        if (st == SILR_OK)
+            st = silr_train(c, &o, 2, m, t->docs, TEXTS, t->docs, 10, logs, &err);
+        if (st == SILR_OK)
+            st = c->blend(c, 0, 1, NULL, &err);
+        if (st == SILR_OK)
+            st = c->save(c, folder, &one, &zero, 1, &err);
+        if (st == SILR_OK)
+            st = silr_model_load(&model, folder, &err);
+        if (st == SILR_OK)
+            st = silr_predict(model, "word1 word2", 11, &p, NULL, &err);
+        done = st == SILR_OK;
+        silr_mem_fail_at(0, false);
+        if (!done && st != SILR_ENOMEM)
+            fail_msg("allocation %llu: %s", (unsigned long long)n, err.text);
+        silr_free(logs[0].epoch);
+        silr_free(logs[1].epoch);
+        silr_model_free(model);
+        silr_classifier_free(c);
+    }
+    remove_folder();
+    free(t);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int drop_folder(void **state)
+{
+    (void)state;
+    remove_folder();
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cuts_texts_into_ngrams),
+        cmocka_unit_test(counts_ngrams),
+        cmocka_unit_test(matrix_rows),
+        cmocka_unit_test(gradient_of_the_chain),
+        cmocka_unit_test(same_bytes_for_threads_and_banks),
+        cmocka_unit_test(batch_mates_change_nothing),
+        cmocka_unit_test(stops_where_theta_says),
+        cmocka_unit_test(keeps_the_best_epoch),
+        cmocka_unit_test(refuses_and_stops),
+        cmocka_unit_test(recorded_schedule),
+        cmocka_unit_test(recorded_adamw),
+        cmocka_unit_test(saved_model_predicts_the_same),
+        cmocka_unit_test(explains_with_ngrams),
+        cmocka_unit_test(hostile_model_files),
+        cmocka_unit_test(failing_allocations),
+    };
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
+}
