@@ -8,10 +8,11 @@
 
 typedef struct {
     int label;          /* class, or SILR_NO_LABEL: abstained */
-    float confidence;   /* 0..1; NAN: none */
+    float confidence;   /* 0..1; NAN: none. Rules: the label's share of all votes */
     const char *raw;    /* the answer as it came; NULL: none */
     const char *reason; /* why it abstained; NULL */
-    uint64_t votes;     /* rules: bit r set when rule r (< 64) fired; else 0 */
+    uint64_t votes;     /* rules: bit r set when rule r (< 64) fired; else 0. Rules keep the order of
+                           the task; the lexicon comes behind them as two, for class 0 and class 1 */
 } silr_annotation;
 
 /* Called for each document, in the order given, on the calling thread; strings live until it
@@ -27,7 +28,7 @@ struct silr_annotator {
     void (*free)(silr_annotator *a);
 };
 
-/* The annotator that the task names. SILR_EINPUT: a pattern that does not compile, a lexicon that
+/* The annotator that the task names; the task must outlive it. SILR_EINPUT: a pattern that does not compile, a lexicon that
  * cannot be read, a column whose values are not mapped: err names the line. */
 silr_status silr_annotator_new(silr_annotator **out, const silr_task *task, silr_error *err);
 void silr_annotator_free(silr_annotator *a);
@@ -35,7 +36,8 @@ void silr_annotator_free(silr_annotator *a);
 /* --- the table of rules -------------------------------------------------------------------- */
 
 /* What each rule did, counted over `docs`; and how right it was on the labelled sample.
- * For the column annotator: one row. silr_free(table->rows). */
+ * For the column annotator: one row, label SILR_NO_LABEL, `right` by the column's own label.
+ * silr_free(table->rows). */
 typedef struct {
     char name[120];
     int label;
@@ -45,7 +47,10 @@ typedef struct {
     size_t labelled, right; /* of those, in the labelled sample; and with the rule's class */
 } silr_rule_row;
 typedef struct {
-    size_t n, documents, covered, conflicted, tied;
+    size_t n, documents;
+    size_t covered;    /* documents that got a label */
+    size_t conflicted; /* on which rules for different classes fired */
+    size_t tied;       /* of those, with no winner */
     silr_rule_row *rows;
 } silr_rule_table;
 /* sample_truth[i]: the label of document i if it is in the labelled sample, else SILR_NO_LABEL;

@@ -144,8 +144,14 @@ silr_status silr_task_parse(silr_task **out, const char *yaml, size_t len, const
 
 /* The value of a knob as text, and where it came from ("flag", "task.yaml:12", "default"). */
 bool silr_task_get(const silr_task *task, const char *path, silr_buf *value, const char **origin);
-/* The whole task as JSON (for the manifest and `run --show --json`). */
+/* The settings that are lists or maps ("classes", "corpus.files", ...), beside the knobs: what
+ * silr_task_get gives for them is JSON. */
+const char *const *silr_task_lists(size_t *n);
+/* The whole task as JSON (for the manifest and `run --show --json`). Reading it back
+ * with silr_task_parse gives a task with the same hash. */
 void silr_task_to_json(const silr_task *task, silr_buf *out);
+/* All knobs as Markdown tables, for docs/reference.md. */
+void silr_task_reference(silr_buf *out);
 
 /* Index of a class by name, or SILR_NO_LABEL. */
 int silr_task_class(const silr_task *task, const char *name, size_t len);

@@ -1,0 +1,20 @@
+/* annotator.c - the annotator that the task names. */
+#include "annotate/internal.h"
+
+silr_status silr_annotator_new(silr_annotator **out, const silr_task *task, silr_error *err)
+{
+    *out = NULL;
+    switch (task->annotator.kind) {
+    case SILR_ANNOTATOR_COLUMN:
+        return silr_column_new(out, task, err);
+    case SILR_ANNOTATOR_RULES:
+        return silr_rules_new(out, task, err);
+    }
+    return silr_fail(err, SILR_EINPUT, "annotator.kind: not one of column, rules");
+}
+
+void silr_annotator_free(silr_annotator *a)
+{
+    if (a)
+        a->free(a);
+}

@@ -1,0 +1,42 @@
+/* commands.c - the list of commands, and what several of them do alike. */
+#include "cli/cli.h"
+#include <stdio.h>
+
+const cli_command *const cli_commands[] = {
+    &cli_init, &cli_doctor, &cli_label, &cli_annotate, &cli_priors,
+    &cli_run,
+    &cli_predict, &cli_show, &cli_report, NULL,
+};
+
+silr_status cli_task(silr_task **out, const cli_args *a, silr_error *err)
+{
+    return silr_task_read(out, a->args[0], a->sets, a->n_sets, err);
+}
+
+char *cli_run_dir(const cli_args *a, const silr_task *task)
+{
+    char *runs, *dir;
+
+    if (a->out)
+        return silr_strdup(a->out);
+    runs = silr_path_join(task->dir, "runs");
+    dir = runs ? silr_path_join(runs, task->name) : NULL;
+    silr_free(runs);
+    return dir;
+}
+
+int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err)
+{
+    int code = cli_complain(st, err);
+
+    if (st == SILR_ECANCEL) {
+        fprintf(stderr, "silr: what was done is kept; the same command goes on from there:\n"
+                "  silr %s %s", command, a->args[0]);
+        if (a->out)
+            fprintf(stderr, " --out %s", a->out);
+        for (size_t i = 0; i < a->n_sets; i++)
+            fprintf(stderr, " --set '%s'", a->sets[i]);
+        fputs(a->force ? " --force\n" : "\n", stderr);
+    }
+    return code;
+}

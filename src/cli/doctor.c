@@ -1,0 +1,257 @@
+/* doctor.c - silr doctor: what this build and machine can do, and what is in a task's corpus.
+ *
+ * One list of facts, printed as a table or as JSON: section, name, value. */
+#include "annotate/annotator.h"
+#include "cli/cli.h"
+#include "priors/priors.h"
+#include "run/run.h"
+#include <csv.h>
+#include <jansson.h>
+#include <libfyaml.h>
+#include <omp.h>
+#include <openssl/crypto.h>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
+#include <utf8proc.h>
+#include <xxhash.h>
+#include <zlib.h>
+#include <zstd.h>
+
+typedef struct {
+    bool json;
+    const char *section; /* the one that is open */
+    silr_buf out;
+} sheet;
+
+static void open_section(sheet *s, const char *section)
+{
+    if (s->section && strcmp(s->section, section) == 0)
+        return;
+    if (s->json) {
+        silr_buf_puts(&s->out, s->section ? "},\n \"" : "{\"");
+        silr_buf_printf(&s->out, "%s\": {", section);
+    } else {
+        silr_buf_printf(&s->out, "%s%s\n", s->section ? "\n" : "", section);
+    }
+    s->section = section;
+}
+
+static void put_name(sheet *s, const char *section, const char *name)
+{
+    open_section(s, section);
+    if (!s->json) {
+        silr_buf_printf(&s->out, "  %-22s ", name);
+        return;
+    }
+    if (s->out.data[s->out.len - 1] != '{')
+        silr_buf_puts(&s->out, ", ");
+    silr_buf_json(&s->out, name, strlen(name));
+    silr_buf_puts(&s->out, ": ");
+}
+
+__attribute__((format(printf, 4, 5))) static void text(sheet *s, const char *section,
+                                                       const char *name, const char *fmt, ...)
+{
+    char value[1200];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(value, sizeof value, fmt, ap);
+    va_end(ap);
+    put_name(s, section, name);
+    if (s->json)
+        silr_buf_json(&s->out, value, strlen(value));
+    else
+        silr_buf_printf(&s->out, "%s\n", value);
+}
+
+static void count(sheet *s, const char *section, const char *name, uint64_t value)
+{
+    put_name(s, section, name);
+    silr_buf_printf(&s->out, s->json ? "%llu" : "%llu\n", (unsigned long long)value);
+}
+
+static void cpu_features(sheet *s)
+{
+    char features[200] = "";
+#if defined(__x86_64__)
+    const struct {
+        const char *name;
+        int has;
+    } feature[] = {{"sse4.2", __builtin_cpu_supports("sse4.2")},
+                   {"avx", __builtin_cpu_supports("avx")},
+                   {"avx2", __builtin_cpu_supports("avx2")},
+                   {"fma", __builtin_cpu_supports("fma")},
+                   {"avx512f", __builtin_cpu_supports("avx512f")},
+                   {"avx512bw", __builtin_cpu_supports("avx512bw")}};
+    for (size_t i = 0; i < sizeof feature / sizeof *feature; i++)
+        if (feature[i].has) {
+            size_t n = strlen(features);
+            snprintf(features + n, sizeof features - n, "%s%s", n ? " " : "", feature[i].name);
+        }
+#endif
+    text(s, "machine", "cpu", "%s", features[0] ? features : "no vector extensions known to silr");
+}
+
+static void machine(sheet *s, const cli_args *a)
+{
+    struct sysinfo info;
+    struct statvfs disk;
+
+    text(s, "silr", "version", "%s", silr_version());
+    text(s, "silr", "annotators", "column, rules");
+    text(s, "silr", "classifiers", "ngram");
+    cpu_features(s);
+    count(s, "machine", "threads", (uint64_t)silr_threads(a->threads > 0 ? (int)a->threads : 0));
+    if (sysinfo(&info) == 0) {
+        count(s, "machine", "memory MiB", (uint64_t)info.totalram * info.mem_unit >> 20);
+        count(s, "machine", "free memory MiB",
+              ((uint64_t)info.freeram + info.bufferram) * info.mem_unit >> 20);
+    }
+    if (statvfs(a->n_args ? a->args[0] : ".", &disk) == 0)
+        count(s, "machine", "free disk MiB", (uint64_t)disk.f_bavail * disk.f_frsize >> 20);
+}
+
+static void libraries(sheet *s)
+{
+    char pcre[64] = "";
+    unsigned xxh = XXH_versionNumber();
+
+    pcre2_config(PCRE2_CONFIG_VERSION, pcre);
+    text(s, "libraries", "sqlite", "%s", sqlite3_libversion());
+    text(s, "libraries", "jansson", "%s", jansson_version_str());
+    text(s, "libraries", "libfyaml", "%s", fy_library_version());
+    text(s, "libraries", "libcsv", "%d.%d.%d", CSV_MAJOR, CSV_MINOR, CSV_RELEASE);
+    text(s, "libraries", "pcre2", "%s", pcre);
+    text(s, "libraries", "utf8proc", "%s", utf8proc_version());
+    text(s, "libraries", "xxhash", "%u.%u.%u", xxh / 10000, xxh / 100 % 100, xxh % 100);
+    text(s, "libraries", "zlib", "%s", zlibVersion());
+    text(s, "libraries", "zstd", "%s", ZSTD_versionString());
+    text(s, "libraries", "libcrypto", "%s", OpenSSL_version(OPENSSL_VERSION));
+    text(s, "libraries", "openmp", "%d", _OPENMP);
+}
+
+/* How many texts of each class the truth names, through the door that the report uses. */
+static void truth(sheet *s, const silr_session *w)
+{
+    size_t n = silr_corpus_size(w->corpus), K = w->task->n_classes;
+    silr_scores *scores = silr_calloc(1, sizeof *scores);
+    uint32_t *docs = silr_alloc(n, sizeof *docs);
+    int *first = silr_calloc(n, sizeof *first); /* any prediction: only the rows' sums are read */
+
+    for (size_t i = 0; docs && i < n; i++)
+        docs[i] = (uint32_t)i;
+    if (scores && docs && first) {
+        silr_scores_make(scores, w->corpus, (int)K, docs, n, first, true);
+        count(s, "truth", "texts with a label", scores->n);
+        for (size_t k = 0; k < K; k++)
+            count(s, "truth", w->task->classes[k], scores->confusion[k * K]);
+    }
+    silr_free(scores);
+    silr_free(docs);
+    silr_free(first);
+}
+
+static void corpus(sheet *s, const silr_session *w)
+{
+    const silr_corpus_stats *c = silr_corpus_info(w->corpus);
+    size_t split[3] = {0};
+
+    for (size_t i = 0; i < silr_corpus_size(w->corpus); i++)
+        split[silr_corpus_split(w->corpus, i)]++;
+    count(s, "corpus", "rows", c->rows);
+    count(s, "corpus", "bad rows", c->bad_rows);
+    count(s, "corpus", "texts", c->documents);
+    count(s, "corpus", "empty texts", c->empty);
+    count(s, "corpus", "duplicates", c->duplicates);
+    count(s, "corpus", "bad UTF-8", c->bad_utf8);
+    count(s, "corpus", "with NUL bytes", c->nul);
+    count(s, "corpus", "cut", c->cut);
+    count(s, "corpus", "missing ids", c->missing_ids);
+    count(s, "corpus", "duplicate ids", c->duplicate_ids);
+    for (int i = 0; i < 3; i++)
+        count(s, "corpus", silr_split_name((silr_split)i), split[i]);
+    truth(s, w);
+}
+
+static void annotator(sheet *s, const silr_session *w)
+{
+    size_t n = silr_corpus_size(w->corpus), none = 0;
+    size_t *labels = silr_calloc(w->task->n_classes, sizeof *labels);
+
+    for (size_t i = 0; i < n; i++)
+        if (w->initial[i] == SILR_NO_LABEL)
+            none++;
+        else if (labels)
+            labels[w->initial[i]]++;
+    text(s, "annotator", "coverage", "%.1f %%", n ? 100.0 * (double)(n - none) / (double)n : 0.0);
+    count(s, "annotator", "no label", none);
+    for (size_t k = 0; labels && k < w->task->n_classes; k++)
+        count(s, "annotator", w->task->classes[k], labels[k]);
+    silr_free(labels);
+}
+
+/* A task that does not load is what doctor is for: the sheet says why, and so does the exit code. */
+static silr_status task_sections(sheet *s, const cli_args *a, silr_error *err)
+{
+    silr_task *task = NULL;
+    silr_session w = {0};
+    silr_status st = cli_task(&task, a, err);
+
+    if (st != SILR_OK)
+        goto done;
+    text(s, "task", "file", "%s", task->path ? task->path : a->args[0]);
+    text(s, "task", "name", "%s", task->name);
+    count(s, "task", "classes", task->n_classes);
+    if ((st = silr_session_open(&w, task, NULL, err)) != SILR_OK)
+        goto done;
+    corpus(s, &w);
+    if ((st = silr_session_annotate(&w, err)) != SILR_OK)
+        goto done;
+    annotator(s, &w);
+    if ((st = silr_session_sample(&w, err)) != SILR_OK)
+        goto done;
+    count(s, "labelled sample", "texts", w.sample.n);
+done:
+    if (st != SILR_OK)
+        text(s, "task check", "problem", "%s", err->text);
+    else
+        text(s, "task check", "problem", "none");
+    silr_session_close(&w);
+    silr_task_free(task);
+    return st;
+}
+
+static int doctor(const cli_args *a)
+{
+    sheet s = {.json = a->json};
+    silr_error err = {0};
+    silr_status st = SILR_OK;
+
+    cli_signals_start();
+    machine(&s, a);
+    libraries(&s);
+    if (a->n_args > 0)
+        st = task_sections(&s, a, &err);
+    if (s.json)
+        silr_buf_puts(&s.out, "}}\n");
+    cli_terminal_clear();
+    if (!s.out.failed)
+        fwrite(s.out.data, 1, s.out.len, stdout);
+    silr_buf_clear(&s.out);
+    return cli_complain(st, &err);
+}
+
+const cli_command cli_doctor = {
+    .name = "doctor", .operands = "[TASK]", .summary = "what this build and machine can do; checks a task",
+    .examples = {{"silr doctor", "version, processor, memory, libraries"},
+                 {"silr doctor task.yaml", "also the task, its corpus and its annotator"},
+                 {"silr doctor task.yaml --json", "the same as JSON"}},
+    .options = CLI_OPT_JSON | CLI_OPT_SET, .min_args = 0, .max_args = 1, .run = doctor,
+};

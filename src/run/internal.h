@@ -1,0 +1,33 @@
+/* internal.h - shared inside src/run. */
+#ifndef SILR_RUN_INTERNAL_H
+#define SILR_RUN_INTERNAL_H
+
+#include "run/run.h"
+
+/* Names of the marks and facts that a run keeps in its store. */
+#define MARK_DONE "stage.done"       /* fingerprint of the inputs of a finished run */
+#define MARK_START "run.start"       /* ISO times */
+#define MARK_END "run.end"
+#define FACT_TASK "task.json"        /* the task, to be read again by `silr report` */
+#define FACT_COMMAND "run.command"   /* the line that reproduces it */
+#define FACT_DIR "task.dir"          /* where its relative paths start */
+
+/* The rows that could not be read, as lines of failed.jsonl. */
+typedef struct {
+    silr_buf lines;
+    size_t rows;
+} failed_rows;
+silr_status silr_failed_row(void *ctx, const char *file, uint64_t line, const char *why,
+                            silr_error *err); /* a silr_bad_row */
+silr_status silr_failed_write(const failed_rows *f, const char *dir, silr_error *err);
+
+/* One hash over everything that a run's outcome depends on: task, corpus, labelled file, lexicon,
+ * program version. "" where it cannot be known without reading (standard input). */
+silr_status silr_fingerprint(silr_sha256 *out, const silr_task *task, silr_error *err);
+/* Whether dir holds a finished run of exactly this. */
+silr_status silr_run_finished(bool *finished, const silr_task *task, const char *dir,
+                              silr_error *err);
+silr_status silr_store_set_text(silr_store *s, const char *name, const char *text, silr_error *err);
+silr_status silr_store_set_now(silr_store *s, const char *name, silr_error *err);
+
+#endif

@@ -1,0 +1,262 @@
+/* session.c - corpus, store, annotations and the labelled sample of one run.
+ *
+ * Order matters for a process that may be killed at any instant: a fact is written in the same
+ * transaction as what it is about, annotations a few thousand at a time, and nothing is asked for
+ * that the store already has. */
+#include "run/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 4096 }; /* annotations a transaction */
+
+static silr_status read_corpus(silr_session *s, failed_rows *failed, silr_error *err)
+{
+    double allowed = s->task->corpus.max_bad;
+    const silr_corpus_stats *info;
+    silr_status st;
+
+    /* What is readable is worked on in any case; too many bad rows show in the exit code. */
+    s->task->corpus.max_bad = 1;
+    st = silr_corpus_read(&s->corpus, s->task, silr_failed_row, failed, err);
+    s->task->corpus.max_bad = allowed;
+    if (st != SILR_OK)
+        return st;
+    info = silr_corpus_info(s->corpus);
+    s->too_many_bad = (double)info->bad_rows > allowed * (double)info->rows;
+    return SILR_OK;
+}
+
+/* What `silr report` and `silr show` need to know of the task. */
+static silr_status keep_task(silr_session *s, silr_error *err)
+{
+    silr_buf json = {0}, start = {0};
+    silr_status st;
+    char *dir = realpath(s->task->dir && s->task->dir[0] ? s->task->dir : ".", NULL);
+
+    silr_task_to_json(s->task, &json);
+    if (!dir || json.failed) {
+        st = silr_fail_memory(err);
+        goto done;
+    }
+    if ((st = silr_store_set(s->store, FACT_TASK, json.data, json.len, err)) != SILR_OK ||
+        (st = silr_store_set_text(s->store, FACT_DIR, dir, err)) != SILR_OK ||
+        (st = silr_store_get(s->store, MARK_START, &start, err)) != SILR_OK)
+        goto done;
+    if (start.len == 0)
+        st = silr_store_set_now(s->store, MARK_START, err);
+done:
+    free(dir); /* of realpath */
+    silr_buf_clear(&json);
+    silr_buf_clear(&start);
+    return st;
+}
+
+silr_status silr_session_open(silr_session *s, silr_task *task, const char *dir, silr_error *err)
+{
+    failed_rows failed = {0};
+    silr_status st;
+
+    *s = (silr_session){.task = task, .dir = dir};
+    if ((st = read_corpus(s, &failed, err)) != SILR_OK)
+        goto done;
+    if (!dir)
+        goto done;
+    if ((st = silr_mkdirs(dir, err)) != SILR_OK ||
+        (st = silr_store_open(&s->store, dir, task, s->corpus, err)) != SILR_OK ||
+        (st = silr_failed_write(&failed, dir, err)) != SILR_OK ||
+        (st = silr_store_begin(s->store, err)) != SILR_OK ||
+        (st = silr_store_documents(s->store, s->corpus, err)) != SILR_OK ||
+        (st = keep_task(s, err)) != SILR_OK || (st = silr_store_commit(s->store, err)) != SILR_OK)
+        goto done;
+done:
+    silr_buf_clear(&failed.lines);
+    if (st != SILR_OK)
+        silr_session_close(s);
+    return st;
+}
+
+void silr_session_close(silr_session *s)
+{
+    silr_sample_clear(&s->sample);
+    silr_free(s->initial);
+    silr_store_close(s->store);
+    silr_corpus_free(s->corpus);
+    *s = (silr_session){0};
+}
+
+/* --- annotation ---------------------------------------------------------------------------- */
+
+typedef struct {
+    silr_session *s;
+    uint64_t request; /* hash of what is asked beside the text */
+} annotation_sink;
+
+static silr_status keep_annotation(void *ctx, size_t doc, const silr_annotation *a, silr_error *err)
+{
+    annotation_sink *k = ctx;
+    uint64_t of_doc = silr_corpus_hash(k->s->corpus, doc);
+
+    k->s->initial[doc] = a->label;
+    if (!k->s->store)
+        return SILR_OK;
+    return silr_store_annotation(k->s->store, doc, silr_hash64(&of_doc, sizeof of_doc, k->request),
+                                 a, err);
+}
+
+/* The documents still without an annotation; empty texts are never asked about. */
+static silr_status missing(silr_session *s, uint32_t *docs, size_t *n, silr_error *err)
+{
+    size_t total = silr_corpus_size(s->corpus);
+    bool *done = silr_calloc(total + 1, sizeof *done);
+    silr_status st = SILR_OK;
+
+    *n = 0;
+    if (!done)
+        return silr_fail_memory(err);
+    for (size_t i = 0; i < total; i++)
+        s->initial[i] = SILR_NO_LABEL;
+    if (s->store)
+        st = silr_store_annotations(s->store, total, s->initial, NULL, done, err);
+    for (size_t i = 0; st == SILR_OK && i < total; i++)
+        if (!done[i] && !silr_corpus_empty(s->corpus, i))
+            docs[(*n)++] = (uint32_t)i;
+    silr_free(done);
+    return st;
+}
+
+static silr_status annotate_batches(silr_session *s, const uint32_t *docs, size_t n,
+                                    silr_error *err)
+{
+    silr_annotator *a = NULL;
+    annotation_sink sink = {.s = s};
+    silr_status st = silr_annotator_new(&a, s->task, err);
+
+    if (st == SILR_OK)
+        sink.request = silr_hash64(s->task->hash.hex, strlen(s->task->hash.hex), 0);
+    for (size_t i = 0; st == SILR_OK && i < n; i += BATCH) {
+        size_t m = n - i < BATCH ? n - i : BATCH;
+        silr_progress("annotating", i, n);
+        if (silr_cancelled()) {
+            st = silr_fail(err, SILR_ECANCEL, "interrupted; %zu of %zu texts are annotated", i, n);
+            break;
+        }
+        if (s->store && (st = silr_store_begin(s->store, err)) != SILR_OK)
+            break;
+        st = a->annotate(a, s->corpus, docs + i, m, keep_annotation, &sink, err);
+        if (s->store && st == SILR_OK)
+            st = silr_store_commit(s->store, err);
+        else if (s->store)
+            silr_store_rollback(s->store);
+        if (st == SILR_OK)
+            s->annotated += m;
+    }
+    silr_annotator_free(a);
+    return st;
+}
+
+silr_status silr_session_annotate(silr_session *s, silr_error *err)
+{
+    size_t total = silr_corpus_size(s->corpus), n = 0, covered = 0;
+    uint32_t *docs = silr_alloc(total + 1, sizeof *docs);
+    silr_status st;
+
+    silr_free(s->initial);
+    s->initial = silr_alloc(total + 1, sizeof *s->initial);
+    if (!docs || !s->initial) {
+        st = silr_fail_memory(err);
+        goto done;
+    }
+    if ((st = missing(s, docs, &n, err)) != SILR_OK)
+        goto done;
+    if (n > 0 && n < total)
+        silr_log(SILR_LOG_DEBUG, "%zu texts are annotated already", total - n);
+    if (n > 0 && (st = annotate_batches(s, docs, n, err)) != SILR_OK)
+        goto done;
+    for (size_t i = 0; i < total; i++)
+        covered += s->initial[i] != SILR_NO_LABEL;
+    if (covered == 0)
+        st = silr_fail(err, SILR_EINPUT,
+                       "the annotator labelled none of the %zu texts; check \"annotator\" in the "
+                       "task file (silr annotate shows what each rule matches)",
+                       total);
+done:
+    silr_free(docs);
+    return st;
+}
+
+/* --- the labelled sample ------------------------------------------------------------------- */
+
+static bool same_sample(const silr_sample *a, const silr_sample *b)
+{
+    return a->n == b->n && (a->n == 0 || (memcmp(a->doc, b->doc, a->n * sizeof *a->doc) == 0 &&
+                                          memcmp(a->truth, b->truth, a->n * sizeof *a->truth) == 0));
+}
+
+silr_status silr_session_sample(silr_session *s, silr_error *err)
+{
+    silr_sample old = {0};
+    bool present = false;
+    size_t iterations = 0;
+    silr_status st;
+
+    silr_sample_clear(&s->sample);
+    if ((st = silr_sample_draw(&s->sample, s->task, s->corpus, s->initial, err)) != SILR_OK ||
+        !s->store)
+        return st;
+    if ((st = silr_store_sample_get(s->store, &old, &present, err)) != SILR_OK ||
+        (present && same_sample(&old, &s->sample)))
+        goto done;
+    if ((st = silr_store_iterations(s->store, &iterations, err)) != SILR_OK)
+        goto done;
+    if (present && iterations > 0) {
+        st = silr_fail(err, SILR_EINPUT,
+                       "%s: its labelled sample (%zu texts) is not today's (%zu texts): labels were "
+                       "added or changed since; give the new run a folder of its own with --out",
+                       s->dir, old.n, s->sample.n);
+        goto done;
+    }
+    if ((st = silr_store_begin(s->store, err)) != SILR_OK)
+        goto done;
+    if ((st = silr_store_sample(s->store, &s->sample, err)) != SILR_OK ||
+        (st = silr_store_commit(s->store, err)) != SILR_OK)
+        silr_store_rollback(s->store);
+done:
+    silr_sample_clear(&old);
+    return st;
+}
+
+/* Pool documents in each of the annotator's sets. */
+static void set_sizes(const silr_session *s, double *counts)
+{
+    memset(counts, 0, SILR_MAX_CLASSES * sizeof *counts);
+    for (size_t i = 0; i < silr_corpus_size(s->corpus); i++)
+        if (s->initial[i] != SILR_NO_LABEL && silr_corpus_split(s->corpus, i) != SILR_TEST)
+            counts[s->initial[i]] += 1;
+}
+
+silr_status silr_session_priors(silr_session *s, silr_priors *out, silr_error *err)
+{
+    double counts[SILR_MAX_CLASSES];
+    int *pseudo;
+
+    if (s->task->labelled.kind == SILR_LABELLED_NONE)
+        return silr_fail(err, SILR_EINPUT,
+                         "labelled: none leaves theta to be estimated from the texts' scores, which "
+                         "silr run does; label some texts (silr label) to know it before");
+    if (s->task->labelled.kind == SILR_LABELLED_ORACLE) {
+        silr_priors_oracle(out, s->task, s->corpus, s->initial);
+        return SILR_OK;
+    }
+    set_sizes(s, counts);
+    if (s->task->labelled.kind == SILR_LABELLED_GIVEN)
+        return silr_priors_given(out, s->task, counts, err);
+    if (!(pseudo = silr_alloc(s->sample.n + 1, sizeof *pseudo)))
+        return silr_fail_memory(err);
+    for (size_t i = 0; i < s->sample.n; i++)
+        pseudo[i] = s->initial[s->sample.doc[i]];
+    silr_priors_estimate(out, (int)s->task->n_classes, counts, s->sample.n, pseudo,
+                         s->sample.truth, s->sample.weight);
+    silr_priors_posterior(out, (uint64_t)s->task->seed);
+    silr_free(pseudo);
+    return SILR_OK;
+}

@@ -1,0 +1,184 @@
+/* check.c - what only the whole task can tell: defaults that depend on the recipe, settings that
+ * must be there, and those that must fit each other. Runs after the file and all overrides. */
+#include "task/inside.h"
+#include <math.h>
+#include <string.h>
+
+/* Defaults that depend on refine.recipe. A new recipe is a new column. */
+static const struct {
+    const char *path, *value[2]; /* silr, paper */
+} by_recipe[] = {
+    {"refine.gate", {"average", "batch"}},
+    {"refine.iterations", {"3", "5"}},
+    {"refine.batch", {"0", "16"}},
+    {"refine.folds", {"4", "1"}},
+};
+
+/* Where a setting stands, so that a complaint about the whole still names a line. */
+static node place_of(const task_box *b, const char *path)
+{
+    node v = {.kind = NODE_SCALAR};
+    list_id id;
+    size_t i;
+    const origin *o = silr_task_list(path, &id)    ? &b->list_origin[id]
+                      : silr_knob_find(path, &i) ? &b->knob_origin[i]
+                                                 : NULL;
+    if (o && !o->flag) {
+        v.line = o->line;
+        v.column = o->column;
+    }
+    return v;
+}
+
+static silr_status apply_recipe(task_box *b, silr_error *err)
+{
+    silr_status st;
+
+    for (size_t r = 0; r < sizeof by_recipe / sizeof *by_recipe; r++) {
+        node v = {.kind = NODE_SCALAR, .plain = true};
+        const silr_knob *k;
+        size_t i;
+        if (!(k = silr_knob_find(by_recipe[r].path, &i)) || b->knob_origin[i].line ||
+            b->knob_origin[i].flag)
+            continue;
+        v.text = silr_arena_strndup(&b->arena, by_recipe[r].value[b->task.refine.recipe],
+                                    strlen(by_recipe[r].value[b->task.refine.recipe]));
+        if (!v.text)
+            return silr_fail_memory(err);
+        v.len = strlen(v.text);
+        b->knob_origin[i].recipe = true;
+        if ((st = silr_knob_assign(b, k, &v, err)) != SILR_OK)
+            return st;
+    }
+    return SILR_OK;
+}
+
+static bool given(const task_box *b, const char *path)
+{
+    size_t i;
+    return silr_knob_find(path, &i) && (b->knob_origin[i].line || b->knob_origin[i].flag);
+}
+
+static silr_status check_presence(task_box *b, silr_error *err)
+{
+    struct silr_task *t = &b->task;
+
+    if (t->n_classes == 0)
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: classes is missing: add for example classes: [positive, negative]",
+                         b->name);
+    if (t->corpus.n_files == 0)
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: corpus.files is missing: add for example corpus: {files: "
+                         "[texts.jsonl], text: text}", b->name);
+    if (!t->corpus.text && t->corpus.format != SILR_FORMAT_PLAIN &&
+        t->corpus.format != SILR_FORMAT_FASTTEXT)
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: corpus.text is missing: name the column that holds the text", b->name);
+    if (!t->corpus.text && !(t->corpus.text = silr_arena_strndup(&b->arena, "text", 4)))
+        return silr_fail_memory(err);
+    if (!given(b, "annotator.kind"))
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: annotator.kind is missing: add for example annotator: {kind: column, "
+                         "column: llm} or {kind: rules, rules: {%s: \"word|other\"}}",
+                         b->name, t->classes[0]);
+    return SILR_OK;
+}
+
+static silr_status check_annotator(task_box *b, silr_error *err)
+{
+    const struct silr_task *t = &b->task;
+    node at = place_of(b, "annotator.kind");
+
+    if (t->annotator.kind == SILR_ANNOTATOR_COLUMN && !t->annotator.column)
+        return silr_task_fail(b, &at, err,
+                              "annotator.column is missing: name the column with the first labels");
+    if (t->annotator.kind == SILR_ANNOTATOR_RULES && t->annotator.n_rules == 0 &&
+        !t->annotator.lexicon)
+        return silr_task_fail(b, &at, err,
+                              "annotator.rules is missing: give a pattern for each class, or a "
+                              "lexicon");
+    at = place_of(b, "annotator.lexicon");
+    if (t->annotator.lexicon && t->n_classes != 2)
+        return silr_task_fail(b, &at, err,
+                              "annotator.lexicon tells two classes apart, and there are %zu: use "
+                              "annotator.rules", t->n_classes);
+    return SILR_OK;
+}
+
+static bool sums_to_one(const double *v, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += v[i];
+    return fabs(sum - 1) <= 1e-6;
+}
+
+/* theta as rows P(true | pseudo). Two classes may give the first column alone, or both. */
+static silr_status check_given(task_box *b, silr_error *err)
+{
+    struct silr_task *t = &b->task;
+    size_t K = t->n_classes;
+    node at = place_of(b, "labelled.pi");
+
+    if (t->labelled.n_pi > 0 && t->labelled.kind != SILR_LABELLED_GIVEN)
+        return silr_task_fail(b, &at, err, "labelled.pi needs labelled.theta beside it");
+    if (t->labelled.kind != SILR_LABELLED_GIVEN)
+        return SILR_OK;
+    if (t->labelled.n_pi != K && (K > 2 || t->labelled.n_pi > 1) && t->labelled.n_pi != 0)
+        return silr_task_fail(b, &at, err, "labelled.pi has %zu numbers; %s", t->labelled.n_pi,
+                              K > 2 ? "one a class is needed" : "the positive share is enough");
+    if (t->labelled.n_pi == K && !sums_to_one(t->labelled.pi, K))
+        return silr_task_fail(b, &at, err, "the shares of labelled.pi do not sum to 1");
+    at = place_of(b, "labelled.theta");
+    if (t->labelled.n_theta != K * K && (K > 2 || t->labelled.n_theta != 2))
+        return silr_task_fail(b, &at, err, "labelled.theta has %zu numbers; %zu are needed%s",
+                              t->labelled.n_theta, K > 2 ? K * K : (size_t)2,
+                              K > 2 ? ": a row of class shares for each pseudo-label"
+                                    : ": [theta_p, theta_n]");
+    for (size_t j = 0; t->labelled.n_theta == K * K && j < K; j++)
+        if (!sums_to_one(t->labelled.theta + j * K, K))
+            return silr_task_fail(b, &at, err, "row %zu of labelled.theta does not sum to 1", j + 1);
+    if (K == 2 && t->labelled.n_theta == 4) {
+        t->labelled.theta[1] = t->labelled.theta[2];
+        t->labelled.n_theta = 2;
+    }
+    if (K == 2 && t->labelled.n_pi == 2)
+        t->labelled.n_pi = 1;
+    return SILR_OK;
+}
+
+static silr_status check_numbers(task_box *b, silr_error *err)
+{
+    const struct silr_task *t = &b->task;
+    const double split[] = {t->corpus.train, t->corpus.validation, t->corpus.test};
+    node at = place_of(b, "corpus.split.train");
+
+    if (!sums_to_one(split, 3))
+        return silr_task_fail(b, &at, err,
+                              "corpus.split: train, validation and test sum to %.6g, not to 1",
+                              split[0] + split[1] + split[2]);
+    if (split[0] <= 0)
+        return silr_task_fail(b, &at, err, "corpus.split.train is 0: nothing to learn from");
+    at = place_of(b, "classifier.word_max");
+    if (t->classifier.word_max == 0 && t->classifier.char_max == 0)
+        return silr_task_fail(b, &at, err,
+                              "classifier.word_max and classifier.char_max are both 0: no n-grams");
+    if (t->classifier.word_max > 0 && t->classifier.word_min > t->classifier.word_max)
+        return silr_task_fail(b, &at, err, "classifier.word_min is over classifier.word_max");
+    at = place_of(b, "classifier.char_max");
+    if (t->classifier.char_max > 0 && t->classifier.char_min > t->classifier.char_max)
+        return silr_task_fail(b, &at, err, "classifier.char_min is over classifier.char_max");
+    return SILR_OK;
+}
+
+silr_status silr_task_check(task_box *b, silr_error *err)
+{
+    silr_status st;
+
+    if ((st = check_presence(b, err)) != SILR_OK || (st = apply_recipe(b, err)) != SILR_OK ||
+        (st = check_annotator(b, err)) != SILR_OK || (st = check_given(b, err)) != SILR_OK)
+        return st;
+    return check_numbers(b, err);
+}

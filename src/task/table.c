@@ -1,0 +1,141 @@
+/* table.c - every knob of silr, once.
+ *
+ * Defaults, ranges, checks, --set, `run --show`, --help and docs/reference.md all come from here:
+ * to add a knob, add its member to struct silr_task and its row below. "recipe" as a default means
+ * that check.c chooses by refine.recipe. The last column says whether the knob is part of the
+ * task's hash: what cannot change a result is not. */
+#include "task/inside.h"
+
+static const char *const formats[] = {"auto", "jsonl", "csv", "tsv", "fasttext", "plain", NULL};
+static const char *const annotators[] = {"column", "rules", NULL};
+static const char *const classifiers[] = {"ngram", NULL};
+static const char *const weights[] = {"tfidf", "logcount", "binary", NULL};
+static const char *const recipes[] = {"silr", "paper", NULL};
+static const char *const metrics[] = {"accuracy", "balanced", NULL};
+static const char *const risks[] = {"pn", "uu", "robust-uu", NULL};
+static const char *const losses[] = {"sigmoid", "logistic", NULL};
+static const char *const gates[] = {"batch", "average", NULL};
+
+#define AT(member) offsetof(struct silr_task, member)
+#define TEXT(path, member, help, hash)                                                             \
+    {path, SILR_KNOB_STRING, AT(member), NULL, 0, 0, NULL, help, hash}
+#define CHOICE(path, member, fallback, choices, help)                                              \
+    {path, SILR_KNOB_ENUM, AT(member), fallback, 0, 0, choices, help, true}
+#define WHOLE(path, member, fallback, min, max, help, hash)                                        \
+    {path, SILR_KNOB_INT, AT(member), fallback, min, max, NULL, help, hash}
+#define REAL(path, member, fallback, min, max, help)                                               \
+    {path, SILR_KNOB_DOUBLE, AT(member), fallback, min, max, NULL, help, true}
+#define SWITCH(path, member, fallback, help)                                                       \
+    {path, SILR_KNOB_BOOL, AT(member), fallback, 0, 0, NULL, help, true}
+
+static const silr_knob knobs[] = {
+    TEXT("name", name, "Name of the task, for titles; default: the file's name.", false),
+    TEXT("question", question, "The question that a label answers, in one sentence.", true),
+    WHOLE("seed", seed, "1", 0, 9007199254740991.0,
+          "Start of all random numbers; the same seed gives the same bytes.", true),
+    WHOLE("threads", threads, "0", 0, 4096,
+          "Threads to use; 0: all that the process may use. Never changes a result.", false),
+    WHOLE("limit", limit, "0", 0, 1e12, "Use the first so many documents only; 0: all.", true),
+
+    CHOICE("corpus.format", corpus.format, "auto", formats,
+           "Format of the files; auto: by file name and first bytes."),
+    TEXT("corpus.text", corpus.text,
+         "Column that holds the text, or a template such as \"# {title}\\n{body}\".", true),
+    TEXT("corpus.id", corpus.id, "Column that names a document; none: numbered from 1.", true),
+    TEXT("corpus.label", corpus.label, "Column with the true label, where there is one.", true),
+    TEXT("corpus.group", corpus.group,
+         "Column whose equal values (a conversation, a pair) stay in one part of the split.", true),
+    WHOLE("corpus.max_bytes", corpus.max_bytes, "65536", 0, 1e9,
+          "Longer texts are cut here, at a character; 0: never.", true),
+    REAL("corpus.max_bad", corpus.max_bad, "0.01", 0, 1,
+         "Share of bad rows that is tolerated; they go to failed.jsonl."),
+    REAL("corpus.split.train", corpus.train, "0.7", 0, 1, "Share of the documents to train on."),
+    REAL("corpus.split.validation", corpus.validation, "0.1", 0, 1,
+         "Share of the documents that chooses the epoch."),
+    REAL("corpus.split.test", corpus.test, "0.2", 0, 1,
+         "Share of the documents that is only predicted and judged."),
+
+    WHOLE("labelled.count", labelled.count, "50", 1, 1e9,
+          "Hand-checked texts that are drawn from corpus.label.", true),
+    TEXT("labelled.file", labelled.file,
+         "CSV or JSONL file with the columns id and label: hand-checked labels.", true),
+
+    {"annotator.kind", SILR_KNOB_ENUM, AT(annotator.kind), NULL, 0, 0, annotators,
+     "Where the first labels come from: a column of the corpus, or rules.", true},
+    TEXT("annotator.column", annotator.column, "Column that holds the first labels.", true),
+    TEXT("annotator.lexicon", annotator.lexicon,
+         "File of lines with a word, a tab and a score; the sign of a text's sum votes. Two classes only.", true),
+    REAL("annotator.lexicon_margin", annotator.lexicon_margin, "0", 0, 1e9,
+         "A sum of scores no further from 0 than this abstains."),
+    WHOLE("annotator.match_limit", annotator.match_limit, "1000000", 100, 1e9,
+          "Steps a pattern may take on one text before it counts as no match.", true),
+
+    CHOICE("classifier.kind", classifier.kind, "ngram", classifiers,
+           "Sort of classifier: ngram is linear over hashed n-grams."),
+    WHOLE("classifier.word_min", classifier.word_min, "1", 1, 8, "Shortest word n-gram.", true),
+    WHOLE("classifier.word_max", classifier.word_max, "2", 0, 8,
+          "Longest word n-gram; 0: no word n-grams.", true),
+    WHOLE("classifier.char_min", classifier.char_min, "3", 1, 16, "Shortest character n-gram.",
+          true),
+    WHOLE("classifier.char_max", classifier.char_max, "0", 0, 16,
+          "Longest character n-gram; 0: no character n-grams.", true),
+    WHOLE("classifier.bits", classifier.bits, "20", 10, 28,
+          "N-grams are hashed into two to this power buckets.", true),
+    WHOLE("classifier.min_count", classifier.min_count, "2", 1, 1e9,
+          "N-grams that stand in fewer texts are left out.", true),
+    CHOICE("classifier.weight", classifier.weight, "tfidf", weights, "Value of an n-gram in a text."),
+    SWITCH("classifier.lowercase", classifier.lowercase, "true",
+           "Fold upper and lower case before counting."),
+
+    CHOICE("refine.recipe", refine.recipe, "silr", recipes,
+           "silr: what measures best; paper: the loop of the paper to the letter."),
+    CHOICE("refine.metric", refine.metric, "accuracy", metrics,
+           "What to optimise: accuracy, or the mean of the classes' recalls."),
+    CHOICE("refine.risk", refine.risk, "robust-uu", risks,
+           "Risk to minimise: pn trusts the labels, uu corrects by theta, robust-uu corrects and gates."),
+    CHOICE("refine.loss", refine.loss, "sigmoid", losses, "Loss of one score."),
+    CHOICE("refine.gate", refine.gate, "recipe", gates,
+           "What robust-uu's correction looks at: this batch, or a moving average (paper batch, silr average)."),
+    REAL("refine.gate_decay", refine.gate_decay, "0.9", 0, 0.9999,
+         "How much of the moving average stays at each step."),
+    REAL("refine.lambda", refine.lambda, "-0.001", -1, 1,
+         "Slope of the correction below zero: 1 none (plain uu), 0 clips, below 0 climbs back."),
+    WHOLE("refine.iterations", refine.iterations, "recipe", 1, 100,
+          "Rounds of training and relabelling (paper 5, silr 3).", true),
+    WHOLE("refine.epochs", refine.epochs, "3", 1, 10000,
+          "Passes over the data in each iteration of recipe paper.", true),
+    WHOLE("refine.steps", refine.steps, "150", 1, 1e6,
+          "Full-batch steps in each iteration of recipe silr.", true),
+    WHOLE("refine.batch", refine.batch, "recipe", 0, 1e9,
+          "Texts in a batch; 0: all of them (paper 16, silr 0).", true),
+    REAL("refine.learning_rate", refine.learning_rate, "0", 0, 1000,
+         "Step size; 0: the recipe's own."),
+    REAL("refine.weight_decay", refine.weight_decay, "0.01", 0, 10,
+         "Decoupled weight decay of recipe paper."),
+    REAL("refine.l2", refine.l2, "0.01", 0, 1e6, "Ridge penalty of recipe silr."),
+    REAL("refine.warmup", refine.warmup, "0.03", 0, 1,
+         "Share of the steps in which the step size grows from 0 (recipe paper)."),
+    WHOLE("refine.folds", refine.folds, "recipe", 1, 100,
+          "Folds of cross-relabelling: a text is scored by a model that did not see it; 1: one model (paper 1, silr 4).",
+          true),
+    WHOLE("refine.label_folds", refine.label_folds, "5", 2, 100,
+          "Folds of the labelled sample, for the certificate.", true),
+    REAL("refine.margin", refine.margin, "0.6", 0, 100,
+         "How sure the scorer must be, in log-odds, before a label is flipped."),
+    REAL("refine.labelled_mass", refine.labelled_mass, "0.3", 0, 1,
+         "Share of the training weight that the hand-checked texts get."),
+    SWITCH("refine.safe", refine.safe, "false",
+           "Iterate only where the labels surely tell something: P(theta_p > theta_n) of 0.9 or more."),
+    REAL("refine.stop_flips", refine.stop_flips, "0", 0, 1,
+         "Stop early when a smaller share of the texts changes its label; 0: never."),
+
+    WHOLE("report.examples", report.examples, "50", 0, 10000,
+          "Changed texts that the report shows.", false),
+};
+_Static_assert(sizeof knobs / sizeof *knobs <= TASK_MAX_KNOBS, "raise TASK_MAX_KNOBS");
+
+const silr_knob *silr_knobs(size_t *n)
+{
+    *n = sizeof knobs / sizeof *knobs;
+    return knobs;
+}
