@@ -71,17 +71,21 @@ silr_status silr_corpus_digest_files(silr_sha256 *out, const silr_task *task, si
  * list of (column, value) pairs; values of JSON strings are unescaped, others as written; NULL is
  * null. Pointers live until the next call. */
 typedef struct silr_rows silr_rows;
+typedef enum { SILR_VALUE_NONE, SILR_VALUE_NULL, SILR_VALUE_STRING, SILR_VALUE_NUMBER,
+               SILR_VALUE_BOOL, SILR_VALUE_NESTED } silr_value_kind;
 typedef struct {
     size_t n;
     const char *const *names;
-    const char *const *values;
+    const char *const *values; /* end with NUL, are valid UTF-8 */
     const size_t *lens;
+    const unsigned char *kinds; /* silr_value_kind; may be NULL in a row made by hand */
     uint64_t line;
 } silr_row;
 /* path "-": stdin. format AUTO: by extension, else by the first bytes. */
 silr_status silr_rows_open(silr_rows **out, const char *path, silr_format format, silr_error *err);
 /* 1: a row; 0: the end; negative: a silr_status. SILR_EINPUT: this row is bad, the next call goes
- * on behind it; anything else is final. */
+ * on behind it; anything else is final, also a
+ * truncated or damaged file and a quote that is never closed (SILR_EIO). */
 int silr_rows_next(silr_rows *r, silr_row *row, silr_error *err);
 silr_format silr_rows_format(const silr_rows *r);
 void silr_rows_close(silr_rows *r);
