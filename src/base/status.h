@@ -33,7 +33,11 @@ silr_status silr_fail_memory(silr_error *err);
     } while (0)
 #else
 #include <assert.h>
-#define SILR_ASSERT(cond) assert(cond)
+#define SILR_ASSERT(cond)                                                                          \
+    do {                                                                                           \
+        (void)(err); /* used by the other branch: no warning in a debug build only */             \
+        assert(cond);                                                                              \
+    } while (0)
 #endif
 
 #endif
