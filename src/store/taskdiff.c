@@ -3,7 +3,7 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { SHOWN = 3, DEPTH = 8 };
+enum { SHOWN = 3, DEPTH = 8, LONGEST = 60 };
 
 typedef struct {
     silr_buf text;
@@ -24,17 +24,21 @@ static bool matters(const char *path)
     return true;
 }
 
+/* Long values (rules, lists of files) are cut, at a character. */
 static void show_value(silr_buf *b, const json_t *v)
 {
     char *text = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) : NULL;
-    size_t len = text ? strlen(text) : 0;
+    size_t len = text ? strlen(text) : 0, cut = len;
 
-    if (!text)
-        silr_buf_puts(b, "not set");
-    else if (len <= 40)
-        silr_buf_puts(b, text);
+    if (len > LONGEST)
+        for (cut = LONGEST; cut > 0 && ((unsigned char)text[cut] & 0xc0) == 0x80;)
+            cut--;
+    if (text)
+        silr_buf_add(b, text, cut);
     else
-        silr_buf_puts(b, "something else");
+        silr_buf_puts(b, "not set");
+    if (cut < len)
+        silr_buf_puts(b, "...");
     silr_free(text); /* from jansson, which silr_mem_install pointed at our door */
 }
 
