@@ -455,6 +455,41 @@ static void gate_follows_averages(void **state)
     assert_true(g.factor[2] == 0 && g.factor[3] == 0);
 }
 
+/* F8: scores that can follow every pseudo-label (one free score a text, as an over-large network has)
+ * stop where the mean probability of class 0 is theta_p on set 0 and theta_n on set 1: training ends
+ * when it contradicts the labels as often as theta says that they are wrong. Plain uu never stops. */
+static void stops_where_theta_says(void **state)
+{
+    enum { N = 300 };
+    static double z[N], grad[N];
+    static int set[N];
+    (void)state;
+
+    for (int kind = SILR_RISK_UU; kind <= SILR_RISK_RUU; kind++) {
+        double mean[2] = {0}, count[2] = {0};
+        silr_rng g;
+        silr_risk r;
+
+        silr_rng_init(&g, 8, SILR_RNG_TEST, 0, 8);
+        make_two(&r, (silr_risk_kind)kind, SILR_LOSS_SIGMOID, 0.8, 0.2, 0.5, -0.001);
+        for (int i = 0; i < N; i++) {
+            z[i] = silr_rng_normal(&g);
+            set[i] = i % 5 < 2;
+        }
+        for (int step = 0; step < 2000; step++) {
+            silr_risk_value(&r, N, z, set, NULL, grad);
+            for (int i = 0; i < N; i++)
+                z[i] -= 0.05 * N * grad[i];
+        }
+        for (int i = 0; i < N; i++) {
+            mean[set[i]] += silr_sigmoid(z[i]);
+            count[set[i]]++;
+        }
+        near(mean[0] / count[0], kind == SILR_RISK_RUU ? 0.8 : 1, 0.05, "set 0");
+        near(mean[1] / count[1], kind == SILR_RISK_RUU ? 0.2 : 0, 0.05, "set 1");
+    }
+}
+
 /* --- batches ----------------------------------------------------------------------------------- */
 
 /* F9: 1, 2 or 4 workers, each with its part of the batch, one gate. Members side by side: stride 3. */
@@ -589,6 +624,7 @@ int main(void)
         cmocka_unit_test(naming_does_not_matter),
         cmocka_unit_test(gradients_are_differences),
         cmocka_unit_test(gate_follows_averages),
+        cmocka_unit_test(stops_where_theta_says),
         cmocka_unit_test(workers_agree),
         cmocka_unit_test(nothing_is_not_a_number),
         cmocka_unit_test(float_losses_are_close),
