@@ -1,6 +1,7 @@
 /* commands.c - the list of commands, and what several of them do alike. */
 #include "cli/cli.h"
 #include <stdio.h>
+#include <string.h>
 
 const cli_command *const cli_commands[] = {
     &cli_init, &cli_doctor, &cli_label, &cli_annotate, &cli_priors,
@@ -19,7 +20,7 @@ char *cli_run_dir(const cli_args *a, const silr_task *task)
 
     if (a->out)
         return silr_strdup(a->out);
-    runs = silr_path_join(task->dir, "runs");
+    runs = silr_path_join(strcmp(task->dir, ".") == 0 ? NULL : task->dir, "runs");
     dir = runs ? silr_path_join(runs, task->name) : NULL;
     silr_free(runs);
     return dir;

@@ -20,8 +20,9 @@ static size_t wanted(const silr_task *task, const cli_labels *l, size_t n)
 /* The labelled file: the task's, else labels.csv beside the task file. */
 static char *labels_path(const silr_task *task)
 {
-    return silr_path_join(task->dir, task->labelled.kind == SILR_LABELLED_FILE && task->labelled.file
-                                         ? task->labelled.file : "labels.csv");
+    return silr_path_join(strcmp(task->dir, ".") == 0 ? NULL : task->dir,
+                          task->labelled.kind == SILR_LABELLED_FILE && task->labelled.file
+                              ? task->labelled.file : "labels.csv");
 }
 
 static silr_status export_texts(const cli_labels *l, const uint32_t *order, size_t n,
