@@ -125,7 +125,7 @@ static double least(double from, double v)
 static void ladder(const silr_facts *f, silr_buf *b)
 {
     silr_interval was = {NAN, NAN, NAN}, is = was, test = was;
-    double from = 0.9;
+    double from = 0.9, step;
 
     if (f->n_accounts && f->account[0].label.present)
         was.value = f->account[0].label.scores->accuracy;
@@ -140,6 +140,9 @@ static void ladder(const silr_facts *f, silr_buf *b)
     from = least(from, least(was.value, least(is.value, test.value)));
     from = floor(from * 10 - 0.001) / 10;
     from = from < 0 ? 0 : from;
+    step = from < 0.35 ? 0.2 : from < 0.75 ? 0.1 : 0.05;
+    if (step > 0.15) /* whole steps up to 100% */
+        from = floor(from * 5) / 5;
     if (!isfinite(f->after.value) && !isfinite(f->before.value) && !isfinite(is.value))
         return;
     silr_buf_puts(b, "<div class=\"ladder\">\n<h3>Share of labels that are right</h3>\n");
@@ -152,10 +155,11 @@ static void ladder(const silr_facts *f, silr_buf *b)
     track(b, "After, measured", "is true", &is, from);
     track(b, "On test texts", "is true", &test, from);
     silr_buf_puts(b, "<div class=\"row scale\"><span class=\"name\"></span><span class=\"track\">");
-    for (int i = 0; i <= 4; i++) {
-        double v = from + (1 - from) * i / 4;
-        silr_buf_printf(b, "<i style=\"left:%d%%\">%.*f%%</i>", i * 25,
-                        fabs(v * 100 - round(v * 100)) > 0.01 ? 1 : 0, v * 100);
+    for (int i = 0; i <= 10; i++) {
+        double v = from + i * step;
+        if (v < 1.001)
+            silr_buf_printf(b, "<i style=\"left:%.2f%%\">%.0f%%</i>", (v - from) / (1 - from) * 100,
+                            v * 100);
     }
     silr_buf_puts(b, "</span><span class=\"value\"></span></div>\n</div>\n");
     if (isfinite(f->after.low))

@@ -228,9 +228,9 @@ void silr_section_curves(const silr_facts *f, silr_buf *b)
     if (f->K == 2)
         silr_buf_puts(b, "<th scope=\"col\" class=\"n\">theta_p</th><th scope=\"col\" class=\"n\">theta_n</th>"
                          "<th scope=\"col\" class=\"n\">pi</th>");
-    silr_buf_puts(b, "<th scope=\"col\" class=\"n\">Flips</th><th scope=\"col\" class=\"n\">Training risk</th>"
-                     "<th scope=\"col\" class=\"n\">Validation risk</th><th scope=\"col\" class=\"n\">Time</th>"
-                     "<th scope=\"col\">Accepted</th></tr></thead>\n<tbody>\n");
+    silr_buf_puts(b, "<th scope=\"col\" class=\"n\">Flips</th><th scope=\"col\" class=\"n\">Train risk</th>"
+                     "<th scope=\"col\" class=\"n\">Held-out risk</th><th scope=\"col\" class=\"n\">Time</th>"
+                     "<th scope=\"col\">Kept</th></tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < f->n_accounts; i++)
         row(f, &f->account[i], b);
     silr_buf_puts(b, "</tbody></table></div>\n</section>\n");

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WIDTH = 360, PLOT = 190, LEFT = 46, RIGHT = 12, TOP = 10, BOTTOM = 40, ROW = 16 };
+enum { WIDTH = 360, PLOT = 190, LEFT = 46, RIGHT = 20, TOP = 10, BOTTOM = 40, ROW = 16 };
 
 silr_series *silr_figure_add(silr_figure *g, const char *name, size_t n, int colour)
 {

@@ -21,9 +21,6 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#ifndef SILR_COMMIT
-#define SILR_COMMIT "unknown"
-#endif
 
 static void text(silr_buf *b, const char *name, const char *value)
 {

@@ -48,7 +48,7 @@ const char silr_page_style[] =
     "figcaption{font-size:13px;color:var(--muted);margin-top:8px;line-height:1.45}"
     ".scroll{overflow-x:auto;margin:14px 0}"
     "table{border-collapse:collapse;font-size:14px;min-width:min(100%,420px)}caption{text-align:left;font-weight:600;font-size:15px;padding:0 0 6px}"
-    "th,td{padding:6px 12px 6px 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}"
+    "th,td{padding:6px 14px 6px 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}"
     "thead th{color:var(--muted);font-weight:500;font-size:13px;white-space:nowrap}tbody th{font-weight:500}"
     ".n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}th.n{text-align:right}"
     ".off{opacity:.55}.zero{color:var(--muted)}.rule code{overflow-wrap:anywhere}"
@@ -59,7 +59,7 @@ const char silr_page_style[] =
     ".confusion th span{display:block;max-width:150px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}"
     ".confusion tbody th{position:sticky;left:0;background:var(--bg)}.corner{color:var(--muted)}"
     ".many td.n{min-width:0;padding:4px 5px;font-size:12px}.many thead th:not(.corner) span{writing-mode:vertical-rl;max-width:none;max-height:130px;transform:rotate(180deg)}"
-    ".many thead th{vertical-align:bottom}"
+    ".many thead th{vertical-align:bottom}.tall{max-height:80vh;overflow:auto}.tall thead th{position:sticky;top:0;background:var(--bg);z-index:1}"
     ".chip{display:inline-block;padding:1px 10px;border-radius:99px;font-size:14px;font-weight:500;border:1.5px solid var(--k);"
     "max-width:100%;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;vertical-align:bottom}"
     ".k0{--k:var(--c0)}.k1{--k:var(--c1)}.k6{--k:var(--c6)}.none{--k:var(--line);color:var(--muted);font-style:italic}"
@@ -83,4 +83,4 @@ const char silr_page_style[] =
     "figure{padding:14px 8px 12px}figure h3,figcaption{padding:0 8px}.id{margin-left:0;width:100%}}"
     "@media print{:root{--bg:#fff;--soft:#f3f6f9}body{font-size:11pt}main{max-width:none;padding:0}nav{display:none}"
     "section{margin-top:28px}.ladder,figure,.advice,table,.facts{break-inside:avoid}h2,h3{break-after:avoid}"
-    ".scroll{overflow:visible}.charts{grid-template-columns:1fr 1fr}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}";
+    ".scroll{overflow:visible;max-height:none}.charts{grid-template-columns:1fr 1fr}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}";
