@@ -5,6 +5,7 @@
 #include "report/page.h"
 
 #include <math.h>
+#include <string.h>
 
 /* What a reader should do, in one headline and one explanation. */
 typedef struct {
@@ -32,6 +33,19 @@ static void advise_more(const silr_facts *f, advice *a)
              f->n_known, more);
 }
 
+static const char *unchecked(const silr_facts *f)
+{
+    switch (f->task->labelled.kind) {
+    case SILR_LABELLED_GIVEN:
+        return "theta and pi were given, not counted: no checked text says how right the labels are.";
+    case SILR_LABELLED_ORACLE:
+        return "True labels set theta and pi: there is no labelled sample to say how right the labels "
+               "are. What was measured against the truth stands above.";
+    default:
+        return "No text was checked by a person, so nothing here says how right the labels are.";
+    }
+}
+
 static advice advise(const silr_facts *f)
 {
     advice a = {.tone = "good"};
@@ -40,10 +54,13 @@ static advice advise(const silr_facts *f)
     if (!f->finished) {
         a = (advice){.tone = "care", .headline = "This run is not finished"};
         snprintf(a.why, sizeof a.why, "The same command goes on where it was stopped.");
+    } else if (f->verdict.len && strcmp(f->verdict.data, "refuse") == 0) {
+        a = (advice){.tone = "stop", .headline = "Do not use these labels"};
+        snprintf(a.why, sizeof a.why, "The annotator's labels tell too little for refining; it was "
+                 "forced to go on. Better labels to start from, or more checked texts, are needed.");
     } else if (isnan(f->after.value)) {
         a = (advice){.tone = "care", .headline = "Check some texts before you use these labels"};
-        snprintf(a.why, sizeof a.why, "No text was checked by a person, so nothing here says how "
-                 "right the labels are. Label about 50 (silr label) and run again.");
+        snprintf(a.why, sizeof a.why, "%s Label about 50 (silr label) and run again.", unchecked(f));
     } else if (isfinite(f->before.value) && gain < -0.005) {
         a = (advice){.tone = "stop", .headline = "Do not use the new labels"};
         snprintf(a.why, sizeof a.why, "By the checked texts they are worse than the annotator's "

@@ -16,40 +16,57 @@ static void number(silr_buf *b, const json_t *v, bool percent)
     silr_buf_puts(b, "</td>");
 }
 
-void silr_section_sensitivity(const silr_facts *f, silr_buf *b)
+/* What a row of the table may tell; a column that no row has is not drawn. */
+static const struct {
+    const char *key, *heading;
+    bool percent;
+} sensed[] = {
+    {"theta_p", "theta_p", true},      {"theta_n", "theta_n", true},
+    {"pi", "pi", true},                {"changed", "Labels changed", false},
+    {"estimated", "Estimated accuracy", true}, {"agreement", "Same labels", true},
+};
+enum { SENSED = sizeof sensed / sizeof *sensed };
+
+static void sensitivity_table(const json_t *rows, silr_buf *b)
 {
-    json_t *root = f->sensitivity.len
-                       ? json_loadb(f->sensitivity.data, f->sensitivity.len, 0, NULL)
-                       : NULL;
-    const json_t *rows = json_object_get(root, "rows"), *row;
+    bool used[SENSED] = {false};
+    const json_t *row;
     size_t i;
 
-    if (json_array_size(rows) == 0)
-        goto done;
-    silr_page_open(b, "sensitivity", "If theta and pi were different",
-                   "theta and pi are estimated from few texts. What the last step would have done "
-                   "had they been at the ends of their intervals: the closer the rows, the less it "
-                   "matters.");
-    silr_buf_puts(b, "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">Setting</th>"
-                     "<th scope=\"col\" class=\"n\">theta_p</th><th scope=\"col\" class=\"n\">theta_n</th>"
-                     "<th scope=\"col\" class=\"n\">pi</th><th scope=\"col\" class=\"n\">Labels changed</th>"
-                     "<th scope=\"col\" class=\"n\">Estimated accuracy</th>"
-                     "<th scope=\"col\" class=\"n\">Same labels</th></tr></thead>\n<tbody>\n");
+    json_array_foreach(rows, i, row)
+        for (size_t c = 0; c < SENSED; c++)
+            used[c] |= json_is_number(json_object_get(row, sensed[c].key));
+    silr_buf_puts(b, "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">Setting</th>");
+    for (size_t c = 0; c < SENSED; c++)
+        if (used[c])
+            silr_buf_printf(b, "<th scope=\"col\" class=\"n\">%s</th>", sensed[c].heading);
+    silr_buf_puts(b, "</tr></thead>\n<tbody>\n");
     json_array_foreach(rows, i, row) {
         const char *what = json_string_value(json_object_get(row, "what"));
         silr_buf_puts(b, "<tr><th scope=\"row\">");
         silr_page_text(b, what ? what : "");
         silr_buf_puts(b, "</th>");
-        number(b, json_object_get(row, "theta_p"), true);
-        number(b, json_object_get(row, "theta_n"), true);
-        number(b, json_object_get(row, "pi"), true);
-        number(b, json_object_get(row, "changed"), false);
-        number(b, json_object_get(row, "estimated"), true);
-        number(b, json_object_get(row, "agreement"), true);
+        for (size_t c = 0; c < SENSED; c++)
+            if (used[c])
+                number(b, json_object_get(row, sensed[c].key), sensed[c].percent);
         silr_buf_puts(b, "</tr>\n");
     }
     silr_buf_puts(b, "</tbody></table></div>\n</section>\n");
-done:
+}
+
+void silr_section_sensitivity(const silr_facts *f, silr_buf *b)
+{
+    json_t *root = f->sensitivity.len
+                       ? json_loadb(f->sensitivity.data, f->sensitivity.len, 0, NULL)
+                       : NULL;
+    const json_t *rows = json_object_get(root, "rows");
+
+    if (json_array_size(rows) > 0) {
+        silr_page_open(b, "sensitivity", "If the settings were different",
+                       "theta and pi are estimated from few texts. The last step done again with "
+                       "other values: the more labels stay the same, the less it matters.");
+        sensitivity_table(rows, b);
+    }
     json_decref(root);
 }
 
@@ -58,7 +75,7 @@ void silr_section_warnings(const silr_facts *f, silr_buf *b)
     bool any = false;
 
     for (size_t i = 0; i <= f->n_accounts; i++) {
-        const char *note = i == 0 ? (f->verdict.len ? f->verdict.data : "")
+        const char *note = i == 0 ? (f->advice.len ? f->advice.data : "")
                                   : f->account[i - 1].it.note;
         if (!note[0])
             continue;

@@ -31,6 +31,7 @@ void silr_facts_clear(silr_facts *f)
     silr_buf_clear(&f->end);
     silr_buf_clear(&f->command);
     silr_buf_clear(&f->verdict);
+    silr_buf_clear(&f->advice);
     silr_buf_clear(&f->sensitivity);
     *f = (silr_facts){0};
 }
@@ -102,11 +103,10 @@ silr_status silr_facts_derive(silr_facts *f, silr_error *err)
     }
     if (f->n_accounts)
         f->before = f->account[0].it.estimated;
+    f->after = f->before; /* nothing accepted: the labels are still the annotator's */
     for (size_t i = 1; i < f->n_accounts; i++)
         if (f->account[i].it.accepted)
             f->after = f->account[i].it.estimated;
-    if (isnan(f->after.value)) /* nothing accepted: the labels are still the annotator's */
-        f->after = f->before;
     if (!f->finished)
         return SILR_OK;
     if ((st = silr_measure(&f->label, f, f->pool, f->n_pool, f->final, err)) != SILR_OK)
@@ -159,6 +159,25 @@ static silr_status known(silr_facts *f, silr_store *store, silr_error *err)
     return st;
 }
 
+/* {"verdict":"warn","advice":"..."} taken apart; anything else is advice as it stands. */
+static silr_status verdict(silr_facts *f, silr_error *err)
+{
+    json_t *root = f->verdict.len ? json_loadb(f->verdict.data, f->verdict.len, 0, NULL) : NULL;
+    const char *code = json_string_value(json_object_get(root, "verdict"));
+    const char *advice = json_string_value(json_object_get(root, "advice"));
+
+    if (json_is_object(root)) {
+        silr_buf_puts(&f->advice, advice ? advice : "");
+        silr_buf_reset(&f->verdict);
+        silr_buf_puts(&f->verdict, code ? code : "");
+    } else if (f->verdict.len) {
+        silr_buf_puts(&f->advice, f->verdict.data);
+        silr_buf_reset(&f->verdict);
+    }
+    json_decref(root);
+    return f->verdict.failed || f->advice.failed ? silr_fail_memory(err) : SILR_OK;
+}
+
 static silr_status names(silr_facts *f, silr_store *store, silr_error *err)
 {
     const struct {
@@ -169,7 +188,7 @@ static silr_status names(silr_facts *f, silr_store *store, silr_error *err)
     silr_status st = SILR_OK;
     for (size_t i = 0; st == SILR_OK && i < sizeof want / sizeof *want; i++)
         st = silr_store_get(store, want[i].name, want[i].to, err);
-    return st;
+    return st == SILR_OK ? verdict(f, err) : st;
 }
 
 silr_status silr_facts_read(silr_facts *f, const silr_task *task, const silr_corpus *corpus,

@@ -42,7 +42,8 @@ typedef struct {
     size_t corrected;            /* had a label, have another */
     size_t gained;               /* had none, have one */
     silr_interval before, after; /* estimated accuracy; NAN: none */
-    silr_buf start, end, command, verdict, sensitivity; /* facts the run left by name; may be empty */
+    silr_buf start, end, command, sensitivity; /* left by name; may be empty */
+    silr_buf verdict, advice;    /* go, warn, refuse, swap (D1), and the sentence that goes with it */
 } silr_facts;
 
 silr_status silr_facts_read(silr_facts *f, const silr_task *task, const silr_corpus *corpus,
