@@ -6,16 +6,21 @@
  * from each starting point anew, so that a limit of a million on a text of a megabyte would mean
  * 10^12 steps. So the JIT runs with a short leash; what it cannot do within that, the interpreter
  * decides with the limit that the task gives; and of such second opinions a text gets a few.
+ * Its code does not count everything, either: recursion, and ways through groups that are not
+ * repeated, such as (a|a)(a|a)(a|a)..., go by unseen. Patterns with recursion, or with many such
+ * ways, are left to the interpreter, which counts all.
  *
  * A pattern that gives up on a text has no vote there; the caller counts and reports it. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "annotate/internal.h"
+#include <math.h>
 #include <pcre2.h>
 #include <string.h>
 
 enum {
     LEASH = 5000,           /* JIT: steps from one starting point */
     SECOND_OPINIONS = 8,    /* a text and rule */
+    WAYS = 10000,           /* through a pattern's groups, uncounted by the JIT */
     HEAP_KIB = 32 * 1024,   /* the interpreter's memory */
     STACK_MIN = 32 * 1024, STACK_MAX = 1024 * 1024, /* the JIT's */
 };
@@ -56,6 +61,35 @@ static silr_status bad_pattern(const silr_rule *rule, const char *file, int code
                      rule->line, rule->pattern, offset + 1, (const char *)why);
 }
 
+/* (?R) (?1) (?+1) (?-1) (?&name) (?P>name) \g<name> \g'name': s stands on ( or \. */
+static bool is_recursion(const char *s)
+{
+    if (s[0] == '\\')
+        return s[1] == 'g' && (s[2] == '<' || s[2] == '\'');
+    if (s[0] != '(' || s[1] != '?')
+        return false;
+    s += 2;
+    if (*s == '+' || *s == '-')
+        s++;
+    return *s == 'R' || *s == '&' || (s[0] == 'P' && s[1] == '>') || (*s >= '0' && *s <= '9');
+}
+
+/* Whether the JIT may have it. b bars in g groups, however spread, make at most ((b + g) / g)^g
+ * ways through them. Brackets and bars within character classes are counted along: a pattern too
+ * many for the interpreter is slower, one too many for the JIT may never end. */
+static bool is_tame(const char *pattern)
+{
+    double groups = 1, bars = 0;
+
+    for (const char *s = pattern; *s; s++) {
+        if (is_recursion(s))
+            return false;
+        groups += *s == '(';
+        bars += *s == '|';
+    }
+    return groups * log((bars + groups) / groups) <= log((double)WAYS);
+}
+
 silr_status silr_pattern_new(silr_pattern **out, const silr_rule *rule, const char *file,
                              silr_error *err)
 {
@@ -78,7 +112,7 @@ silr_status silr_pattern_new(silr_pattern **out, const silr_rule *rule, const ch
         st = bad_pattern(rule, file, code, offset, err);
         goto done;
     }
-    p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0; /* else the interpreter */
+    p->jit = is_tame(rule->pattern) && pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
     *out = p;
     p = NULL;
 done:

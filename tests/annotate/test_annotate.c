@@ -230,6 +230,32 @@ static void runaway_patterns_give_up(void **state)
     free(text);
 }
 
+/* What PCRE2's compiled code does not count: recursion, and ways through unrepeated groups. Found
+ * by the fuzzer; without is_tame each would run for hours. */
+static void uncounted_patterns_end(void **state)
+{
+    static const char *const patterns[] = {
+        "||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||(?R)",
+        "(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)"
+        "(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)(|a|a|)x",
+        "(?<n>|a|a)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)"
+        "(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)(?&n)x",
+    };
+    const char text[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaay x";
+    silr_matcher *m = silr_matcher_new(100000);
+    (void)state;
+
+    assert_non_null(m);
+    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        const silr_rule rule = RULE(SPORT, patterns[i], 1);
+        silr_pattern *p;
+        assert_int_equal(silr_pattern_new(&p, &rule, "task.yaml", &err), SILR_OK);
+        assert_true(silr_pattern_count(p, m, text, sizeof text - 1, true) <= 0); /* soon */
+        silr_pattern_free(p);
+    }
+    silr_matcher_free(m);
+}
+
 static void bad_patterns_are_named(void **state)
 {
     silr_rule rules[] = {RULE(SPORT, "fine", 1), {.label = 1, .pattern = (char *)"par(ty", .weight = 1, .line = 12}};
@@ -534,6 +560,7 @@ int main(void)
         cmocka_unit_test(weights),
         cmocka_unit_test(what_a_match_is),
         cmocka_unit_test(runaway_patterns_give_up),
+        cmocka_unit_test(uncounted_patterns_end),
         cmocka_unit_test(bad_patterns_are_named),
         cmocka_unit_test(columns),
         cmocka_unit_test(lexicons),
