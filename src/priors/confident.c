@@ -1,7 +1,8 @@
 /* confident.c - Theta for K classes without a label: confident learning (Northcutt et al. 2021).
  *
- * With class probabilities p from models that did not see the text, a text counts as truly of class k
- * when p_k is at least what is usual among texts labelled k, and the largest of those that are:
+ * With class probabilities p from models that did not see the text, a text counts as truly of
+ * class k when p_k is at least what is usual among texts labelled k, and the largest of those that
+ * are:
  *
  *     t_k = mean of p_k over set k
  *     C[j][k] = #{ i in set j : k = argmax of p_ik over the k with p_ik >= t_k }

@@ -1,8 +1,8 @@
 /* given.c - theta and pi that the user states: labelled: {theta: [0.8, 0.3], pi: 0.5}.
  *
  * Two classes give [theta_p, theta_n] and one pi; K classes give K rows P(true | pseudo) and K
- * shares. Rows are scaled to sum to exactly 1 when they are within a thousandth of it. Without pi it
- * is Theta^T rho. Stated numbers carry no uncertainty. */
+ * shares. Rows are scaled to sum to exactly 1 when they are within a thousandth of it. Without pi
+ * it is Theta^T rho. Stated numbers carry no uncertainty. */
 #include "priors/inside.h"
 #include <math.h>
 #include <string.h>

@@ -7,8 +7,8 @@
  *     kappa_2 = inf_t P_U'(z >= t) / P_U(z >= t)           high scores: what is left of U'
  *
  * and (Scott 2015)   theta_p = (1 - kappa_1) / (1 - kappa_1 kappa_2),   theta_n = kappa_2 theta_p.
- * The infimum of a noisy ratio is biased low in the tails, where few texts are left; so the threshold
- * minimises the ratio plus its sampling error (best bin estimation, Garg et al. 2021):
+ * The infimum of a noisy ratio is biased low in the tails, where few texts are left; so the
+ * threshold minimises the ratio plus its sampling error (best bin estimation, Garg et al. 2021):
  *
  *     eps = sqrt(ln(4/0.1) / (2 n_U)) + sqrt(ln(4/0.1) / (2 n_U'))
  *     t_1 = argmin (P_U(z<t) + eps) / P_U'(z<t),   t over the 2 % .. 98 % quantiles of z

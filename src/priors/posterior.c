@@ -6,9 +6,9 @@
  *     the 95 % interval of pi = Theta^T rho    quantiles of the draws
  *     P(signal > 0), P(signal > 0.05)          shares of the draws
  *
- * For two classes the signal is D = theta_p - theta_n: 0 when the labels are noise. D has the sign of
- * tpr - fpr, so for K classes the signal is what that becomes, informedness: mean over classes of
- * P(pseudo k | true k), rescaled so that noise, and any constant answer, has 0 and truth 1.
+ * For two classes the signal is D = theta_p - theta_n: 0 when the labels are noise. D has the sign
+ * of tpr - fpr, so for K classes the signal is what that becomes, informedness: mean over classes
+ * of P(pseudo k | true k), rescaled so that noise, and any constant answer, has 0 and truth 1.
  *
  * Draws are counted in bins, so that nothing is allocated and nothing can fail. */
 #include "priors/inside.h"

@@ -14,18 +14,19 @@
 /* The labelled sample: documents whose truth a person has given. */
 typedef struct {
     size_t n;
-    uint32_t *doc;   /* ascending document indices; may include texts on which the annotator abstained (files) */
+    uint32_t *doc;   /* ascending; of a file also texts on which the annotator abstained */
     int *truth;      /* class */
-    double *weight;  /* inclusion weight: (stratum size / N) / (labels in the stratum), mean 1 after normalising to sum n */
+    double *weight;  /* (stratum size / N) / (labels in the stratum), scaled to sum n */
 } silr_sample;
 void silr_sample_clear(silr_sample *s);
 
 /* Draws or reads the labelled sample of the task, from the pool (train and validation) only.
  * count: n/K per class of initial[] (documents with a label there), what a class lacks goes to the
  * others; only documents that have a truth. file: rows {id,label}; ids not in the corpus are an
- * error, rows of the test part are passed over, the last row for an id holds; weights by stratum of initial[]. given, oracle, none: an empty sample (n = 0).
- * SILR_EINPUT: fewer than one labelled text a class that initial[] uses, or fewer than K in all; the
- * annotator labelled nothing. SILR_EDOMAIN: it used one class only (both for every kind). */
+ * error, rows of the test part are passed over, the last row for an id holds; weights by stratum
+ * of initial[]. given, oracle, none: an empty sample (n = 0). SILR_EINPUT: fewer than one labelled
+ * text a class that initial[] uses, or fewer than K in all; the annotator labelled nothing.
+ * SILR_EDOMAIN: it used one class only (both for every kind). */
 silr_status silr_sample_draw(silr_sample *out, const silr_task *task, const silr_corpus *c,
                              const int *initial, silr_error *err);
 
@@ -35,11 +36,12 @@ typedef struct {
     int K;
     double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES];
     double rho[SILR_MAX_CLASSES], pi[SILR_MAX_CLASSES];
-    double n_eff[SILR_MAX_CLASSES], hits[SILR_MAX_CLASSES]; /* K = 2: side's effective labels, and positives among them */
-    double theta_low[SILR_MAX_CLASSES], theta_high[SILR_MAX_CLASSES]; /* 95 % interval of the diagonal P(true j | pseudo j) */
+    double n_eff[SILR_MAX_CLASSES], hits[SILR_MAX_CLASSES]; /* effective labels of a set; of
+                             them class 0 (K = 2) or right (K > 2) */
+    double theta_low[SILR_MAX_CLASSES], theta_high[SILR_MAX_CLASSES]; /* 95 %, of Theta[j][j] */
     double pi_low[SILR_MAX_CLASSES], pi_high[SILR_MAX_CLASSES];
-    double p_d_positive;  /* P(D > 0) under the posterior. K > 2: D is informedness, (K mean_k P(pseudo
-                             k | true k) - 1) / (K - 1): 0 for noise and any constant answer, 1 for truth */
+    double p_d_positive;  /* P(D > 0) under the posterior. K > 2: D is informedness, (K mean_k
+                             P(pseudo k | true k) - 1) / (K - 1): 0 for noise, 1 for truth */
     double p_d_margin;    /* P(D > 0.05) */
     bool known;           /* given or oracle: no uncertainty */
 } silr_priors;
@@ -70,7 +72,12 @@ silr_status silr_confident_theta(double *theta, int K, const double *p, const in
                                  silr_error *err);
 
 /* Whether refining is worth it (D1; B12's refusal). */
-typedef enum { SILR_VERDICT_GO, SILR_VERDICT_WARN, SILR_VERDICT_REFUSE, SILR_VERDICT_SWAP } silr_verdict;
+typedef enum {
+    SILR_VERDICT_GO,
+    SILR_VERDICT_WARN,
+    SILR_VERDICT_REFUSE,
+    SILR_VERDICT_SWAP
+} silr_verdict;
 silr_verdict silr_priors_verdict(const silr_priors *p, silr_recipe recipe, silr_buf *advice);
 
 /* B9: accuracy of labels `pred` with a 95 % interval, from sample answers scored honestly (by
@@ -80,14 +87,14 @@ typedef struct {
 } silr_interval;
 void silr_certificate(silr_interval *out, size_t n, const int *stratum, const int *right,
                       size_t n_strata, const double *share, uint64_t seed);
-/* A proportion with its 95 % interval (Beta posterior with Jeffreys' prior; Clopper-Pearson when exact). */
+/* A proportion with its 95 % interval: Jeffreys' Beta posterior; Clopper-Pearson when exact. */
 silr_interval silr_proportion(double right, double n, bool exact);
 
 /* Accuracy and the like of a labelling against the truth: for report/ alone.
  * Implemented here so that truth has one door beside the sample. */
 typedef struct {
     size_t n;               /* documents with truth and prediction */
-    double accuracy, balanced_accuracy, precision, recall, f1; /* K > 2: macro; zero denominator: 0 */
+    double accuracy, balanced_accuracy, precision, recall, f1; /* K > 2: macro; x / 0: 0 */
     double positive_rate;   /* K = 2: share predicted class 0 */
     size_t confusion[SILR_MAX_CLASSES * SILR_MAX_CLASSES]; /* [true][pred] */
 } silr_scores;

@@ -8,8 +8,9 @@
  *
  *     w_i = (size of stratum h / N) / (texts of the sample in h),       scaled to sum to n
  *
- * texts, and weighted means over the sample estimate means over the pool. Inside a stratum the order
- * is a seeded shuffle of which the sample is the beginning: a larger sample contains a smaller. */
+ * texts, and weighted means over the sample estimate means over the pool. Inside a stratum the
+ * order is a seeded shuffle of which the sample is the beginning: a larger sample contains a
+ * smaller. */
 #include "priors/inside.h"
 #include <string.h>
 

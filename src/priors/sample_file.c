@@ -40,8 +40,8 @@ static silr_status take_row(sample_list *l, const silr_task *task, const silr_co
         return SILR_OK;
     doc = id ? silr_corpus_find(c, id) : SIZE_MAX;
     if (doc == SIZE_MAX)
-        return silr_fail(err, SILR_EINPUT, "%s:%llu: no document of the corpus has the id \"%.80s\"",
-                         path, line, id ? id : "");
+        return silr_fail(err, SILR_EINPUT, "%s:%llu: no document of the corpus has the id "
+                         "\"%.80s\"", path, line, id ? id : "");
     if (!silr_task_value(task, &task->corpus.label_values, value, &label))
         return silr_fail(err, SILR_EINPUT, "%s:%llu: \"%.80s\" is not one of the classes of %s",
                          path, line, value, task->path);

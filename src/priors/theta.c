@@ -5,7 +5,7 @@
  *
  *     n_eff = (sum w)^2 / sum w^2  <=  number of texts
  *
- * unweighted ones: N[j][k] = n_eff_j (sum w_i [y_i = k]) / (sum w_i), both over the sample in set j.
+ * unweighted ones: N[j][k] = n_eff_j (sum w_i [y_i = k]) / (sum w_i), over the sample in set j.
  *
  *     K = 2    Theta[j][0] = (N[j][0] + 1) / (n_eff_j + 2)             Laplace; an empty set: 1/2
  *     K > 2    Theta[j] = (N[j] + 2K prior[j]) / (n_eff_j + 2K)        prior: shared by all rows
@@ -13,10 +13,10 @@
  *              other classes as often as they were seen (plus one)
  *     both     rho_j = share of set j in the pool,  pi = Theta^T rho
  *
- * pi is never taken from elsewhere: only so do Theta, rho and pi describe one population. Errors are
- * not symmetric: a Theta too clean by 0.1 costs three times what one too noisy does, so both forms
- * shrink to less clean sets. Both are posterior means of Dirichlet rows, so posterior.c can draw
- * from Dirichlet(Theta[j] * strength_j), strength_j = n_eff_j + 2 or n_eff_j + 2K. */
+ * pi is never taken from elsewhere: only so do Theta, rho and pi describe one population. Errors
+ * are not symmetric: a Theta too clean by 0.1 costs three times what one too noisy does, so both
+ * forms shrink to less clean sets. Both are posterior means of Dirichlet rows, so posterior.c can
+ * draw from Dirichlet(Theta[j] * strength_j), strength_j = n_eff_j + 2 or n_eff_j + 2K. */
 #include "priors/inside.h"
 #include <math.h>
 #include <string.h>

@@ -12,9 +12,9 @@
  *     robust uu   R = sum_k f(R_k)       f(v) = v for v > 0, else lambda v
  *     pn          R = mean of l_{set}    takes the pseudo-labels at their word
  *
- * Each R_k estimates pi_k E_{y=k}[l_k], a loss, which cannot be negative; when training drives it to
- * zero it has begun to fit the wrong labels. With lambda = -0.001 the slope turns round there and
- * the step eases R_k back. Said otherwise (method.md B1): training goes on until the model
+ * Each R_k estimates pi_k E_{y=k}[l_k], a loss, which cannot be negative; when training drives it
+ * to zero it has begun to fit the wrong labels. With lambda = -0.001 the slope turns round there
+ * and the step eases R_k back. Said otherwise (method.md B1): training goes on until the model
  * contradicts the pseudo-labels as often, class by class, as Theta says that they are wrong.
  *
  * The gradient needs of all this one number per set and class, since with F = f' at R_k
@@ -25,7 +25,7 @@
  * Batches of 16 give R_k the wrong sign by chance. The moving-average gate takes F at running means
  * of M instead; the value and the means in the gradient stay the batch's own.
  *
- * Before editing: f is not linear, so sum over micro-batches, threads and ranks first, gate once. */
+ * Before editing: f is not linear, so sum over micro-batches, threads, ranks first; gate once. */
 #include "risk/risk.h"
 #include <math.h>
 #include <string.h>

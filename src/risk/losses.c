@@ -12,7 +12,7 @@
  * Training calls this for every text, member and step, so the exponential is our own: e^x = 2^n e^r
  * with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r by its Taylor series to r^7, whose remainder
  * is below 1e-8. The arguments are never positive, so nothing overflows; below -87 they are held
- * there (1.6e-38, the edge of the normal floats), where the losses are 0 or 1 to float precision. */
+ * there (1.6e-38, the edge of the normal floats), where losses are 0 or 1 to float precision. */
 #include "risk/losses.h"
 #include <float.h>
 #include <math.h>
@@ -24,7 +24,7 @@ static inline float exp_negative(float x)
     const float shift = 0x1.8p23f; /* adding it rounds to a whole number */
     float c = x > -87.0f ? x : -87.0f;
     float n = (c * 0x1.715476p+0f + shift) - shift;
-    float r = (c - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f; /* ln 2 in two pieces: n * first is exact */
+    float r = (c - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f; /* ln 2 in two: n * first is exact */
     float e = 1.0f / 5040;
     union {
         int32_t bits;
@@ -115,7 +115,7 @@ void silr_risk_probs(risk_block *b, int K)
         probs_softmax(b, K);
 }
 
-/* -log p: from p where it is exact enough; two classes from z, which keeps l small and large right. */
+/* -log p: from p where it is exact enough; two classes from z, which keeps small and large l. */
 static void losses_log(risk_block *b, int K)
 {
     if (K == 2) {

@@ -76,7 +76,7 @@ typedef struct {
  * keep their means) and F uses the averages after the update. An empty set contributes 0. */
 void silr_risk_gate(const silr_risk *r, const silr_risk_sums *s, silr_gate *gate, silr_gated *out);
 
-/* dscores[i*stride..] = d value / d score, as silr_risk_add laid them out; texts without a set: 0. */
+/* dscores[i*stride..] = d value / d score, laid out as in silr_risk_add; texts without a set: 0. */
 void silr_risk_backward(const silr_risk *r, const silr_gated *g, size_t n, const float *scores,
                         size_t stride, const int *set, const float *weight, float *dscores);
 

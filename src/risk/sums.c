@@ -2,10 +2,10 @@
  *
  *     M[j][k] = sum_{i in set j} w_i l_k(x_i) / sum_{i in set j} w_i
  *
- * The correction f of gate.c is not linear, so a batch that is spread over micro-batches, threads or
- * machines must be summed whole before f is applied. Sums are doubles, added in a fixed order: when
- * Theta is nearly singular its inverse is large, and a part of the risk near zero would change sign,
- * and f its branch, with the order of adding floats. */
+ * The correction f of gate.c is not linear, so a batch that is spread over micro-batches, threads
+ * or machines must be summed whole before f is applied. Sums are doubles, added in a fixed order:
+ * when Theta is nearly singular its inverse is large, and a part of the risk near zero would
+ * change sign, and f its branch, with the order of adding floats. */
 #include "risk/losses.h"
 #include <string.h>
 

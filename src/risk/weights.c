@@ -1,6 +1,7 @@
 /* weights.c - how much each set's mean counts: C[k][j] = pi_k A[k][j], A = Theta^-1.
  *
- * Two classes, with theta_p = Theta[0][0], theta_n = Theta[1][0], D = theta_p - theta_n = det Theta:
+ * Two classes, with theta_p = Theta[0][0], theta_n = Theta[1][0], D = theta_p - theta_n = det
+ * Theta:
  *
  *     a = (1-theta_n) pi / D    b = theta_n (1-pi) / D         C = [  a  -c ]
  *     c = (1-theta_p) pi / D    d = theta_p (1-pi) / D             [ -b   d ]

@@ -1,4 +1,4 @@
-/* test_priors.c - estimates against numbers worked out by hand, and intervals against simulation. */
+/* test_priors.c - estimates against numbers worked out by hand, intervals against simulation. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,7 +105,7 @@ static void shrinks_to_the_shared_prior(void **state)
     assert_true(p.p_d_margin <= p.p_d_positive && p.p_d_positive > 0.9);
 }
 
-/* --- posterior and verdict ---------------------------------------------------------------------- */
+/* --- posterior and verdict ------------------------------------------------------------------- */
 
 /* A two-class estimate with n labels a side, of which `a` and `b` are of class 0. */
 static silr_priors two(int n, int a, int b)
@@ -123,7 +123,7 @@ static silr_priors two(int n, int a, int b)
     return p;
 }
 
-/* P(D > 0) against the normal approximation, which is good at this size; the same seed, the same. */
+/* P(D > 0) against the normal approximation, good at this size; the same seed, the same. */
 static void posterior_agrees_with_theory(void **state)
 {
     silr_priors p = two(100, 58, 50), q = two(100, 58, 50);
@@ -163,7 +163,7 @@ static void verdicts(void **state)
     silr_buf_clear(&advice);
 }
 
-/* How many labels would settle D = 0.2: some dozens to some hundreds, and fewer when n is larger. */
+/* How many labels would settle D = 0.2: some dozens. */
 static void advice_counts_labels(void **state)
 {
     silr_priors p = two(25, 15, 10);
@@ -210,7 +210,7 @@ static void given_numbers(void **state)
     assert_int_equal(silr_priors_given(&p, &task, counts, &err), SILR_EINPUT);
 }
 
-/* --- without labels ------------------------------------------------------------------------------ */
+/* --- without labels -------------------------------------------------------------------------- */
 
 /* F7. */
 static void kappas_and_back(void **state)
@@ -260,15 +260,15 @@ static void confident_by_hand(void **state)
 
     /* t_0 = (1 + .8 + .6 + .4) / 4 = .7; t_1 = (.1 + 1) / 2 = .55 */
     assert_int_equal(silr_confident_theta(theta, 2, p, set, 6, NULL), SILR_OK);
-    near(theta[0], 2.0 / 3, 1e-12, "0 0"); /* 1.0 and .8 pass; .6 passes nothing; .6 of class 1 passes */
+    near(theta[0], 2.0 / 3, 1e-12, "0 0"); /* 1, .8 pass; .6 neither; .6 of class 1 does */
     near(theta[1], 1.0 / 3, 1e-12, "0 1");
     near(theta[2], 0.5, 1e-12, "1 0");
     near(theta[3], 0.5, 1e-12, "1 1");
 }
 
-/* --- certificate --------------------------------------------------------------------------------- */
+/* --- certificate ----------------------------------------------------------------------------- */
 
-/* Share of simulated samples (25 right-or-wrong answers a stratum) whose interval holds the truth. */
+/* Share of simulated samples (25 answers a stratum) whose interval holds the truth. */
 static double coverage(double p0, double p1, double share0, int runs, uint64_t index)
 {
     const double share[2] = {share0, 1 - share0};

@@ -1,5 +1,5 @@
-/* test_sample.c - the labelled sample: whom it draws, what it weighs, and that it reads no truth but
- * its own. Works on a small corpus written to a temporary folder. */
+/* test_sample.c - the labelled sample: whom it draws, what it weighs, and that it reads no truth
+ * but its own. Works on a small corpus written to a temporary folder. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

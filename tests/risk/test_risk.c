@@ -1,146 +1,6 @@
-/* test_risk.c - the risks against recorded values, against each other, and against differences. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include "risk/risk.h"
-#include <jansson.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
+/* test_risk.c - the risks against each other, and against differences. */
+#include "help.h"
 #include <string.h>
-
-enum { MAX = 64 };
-typedef struct {
-    const char *kind;
-    int n;
-    double pi, theta_p, theta_n, lambda;
-    double scores[MAX];
-    int labels[MAX]; /* +1, -1 */
-    double value[3]; /* pn, uu, robust uu */
-    double grad[3][MAX];
-} golden_case;
-#include "golden_cases.h"
-
-static const silr_risk_kind kinds[3] = {SILR_RISK_PN, SILR_RISK_UU, SILR_RISK_RUU};
-static const silr_loss_kind losses[2] = {SILR_LOSS_SIGMOID, SILR_LOSS_LOGISTIC};
-
-static void make_two(silr_risk *r, silr_risk_kind kind, silr_loss_kind loss, double theta_p,
-                     double theta_n, double pi, double lambda)
-{
-    const double theta[4] = {theta_p, 1 - theta_p, theta_n, 1 - theta_n}, pis[2] = {pi, 1 - pi};
-    assert_int_equal(silr_risk_init(r, kind, loss, 2, theta, pis, lambda, NULL), SILR_OK);
-}
-
-static void near(double got, double want, double tolerance, const char *what)
-{
-    if (!(fabs(got - want) <= tolerance))
-        fail_msg("%s: %.17g, wanted %.17g within %g", what, got, want, tolerance);
-}
-
-/* Value and gradient through the fast float path: add, gate, backward. */
-static double fast(const silr_risk *r, silr_gate *gate, size_t n, const float *z, size_t stride,
-                   const int *set, const float *w, float *dz)
-{
-    silr_risk_sums s;
-    silr_gated g;
-
-    silr_risk_sums_clear(&s);
-    silr_risk_add(r, &s, n, z, stride, set, w);
-    silr_risk_gate(r, &s, gate, &g);
-    silr_risk_backward(r, &g, n, z, stride, set, w, dz);
-    return g.value;
-}
-
-/* Doubles to 1e-12 relative (the recorded slopes l (1 - l) lose what is below 1e-16), floats to 1e-6 of the largest coefficient. */
-static void check_golden(const golden_case *c)
-{
-    double grad[MAX], abcd[4], top = 1;
-    float z[MAX], dz[MAX];
-    int set[MAX];
-
-    silr_risk_coefficients(c->theta_p, c->theta_n, c->pi, abcd);
-    for (int i = 0; i < 4; i++)
-        top = fmax(top, abcd[i]);
-    for (int i = 0; i < c->n; i++) {
-        z[i] = (float)c->scores[i];
-        set[i] = c->labels[i] > 0 ? 0 : 1;
-    }
-    for (int k = 0; k < 3; k++) {
-        silr_risk r;
-        double v;
-
-        make_two(&r, kinds[k], SILR_LOSS_SIGMOID, c->theta_p, c->theta_n, c->pi, c->lambda);
-        v = silr_risk_value(&r, (size_t)c->n, c->scores, set, NULL, grad);
-        near(v, c->value[k], 1e-12 * fmax(fabs(c->value[k]), 1e-3), c->kind);
-        for (int i = 0; i < c->n; i++)
-            near(grad[i], c->grad[k][i], 1e-12 * fabs(c->grad[k][i]) + 1e-16 * top, c->kind);
-        v = fast(&r, NULL, (size_t)c->n, z, 1, set, NULL, dz);
-        near(v, c->value[k], 1e-6 * top, c->kind);
-        for (int i = 0; i < c->n; i++)
-            near((double)dz[i], c->grad[k][i], 1e-6 * top, c->kind);
-    }
-}
-
-static void recorded_cases(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof golden_cases / sizeof *golden_cases; i++)
-        check_golden(&golden_cases[i]);
-}
-
-static void read_case(golden_case *c, const json_t *j)
-{
-    static const char *const names[3] = {"pn", "uu", "ruu"};
-    const json_t *scores = json_object_get(j, "scores"), *labels = json_object_get(j, "labels");
-
-    memset(c, 0, sizeof *c);
-    c->kind = json_string_value(json_object_get(j, "kind"));
-    c->n = (int)json_array_size(scores);
-    assert_true(c->n <= MAX);
-    c->pi = json_number_value(json_object_get(j, "pi"));
-    c->theta_p = json_number_value(json_object_get(j, "theta_p"));
-    c->theta_n = json_number_value(json_object_get(j, "theta_n"));
-    c->lambda = json_number_value(json_object_get(j, "lam"));
-    for (int i = 0; i < c->n; i++) {
-        c->scores[i] = json_number_value(json_array_get(scores, (size_t)i));
-        c->labels[i] = (int)json_integer_value(json_array_get(labels, (size_t)i));
-    }
-    for (int k = 0; k < 3; k++) {
-        const json_t *one = json_object_get(j, names[k]);
-        c->value[k] = json_number_value(json_object_get(one, "value"));
-        for (int i = 0; i < c->n; i++)
-            c->grad[k][i] =
-                json_number_value(json_array_get(json_object_get(one, "grad"), (size_t)i));
-    }
-}
-
-/* All 72 recorded cases, where the shared files are at hand. */
-static void recorded_file(void **state)
-{
-    char path[4096];
-    const char *shared = getenv("SILR_SHARED");
-    const json_t *cases;
-    json_t *root;
-    (void)state;
-
-    snprintf(path, sizeof path, "%s/golden/risk.json", shared ? shared : SOURCE_ROOT "/../shared");
-    root = json_load_file(path, 0, NULL);
-    if (!root) {
-        print_message("skipped: no recorded vectors at %s\n", path);
-        skip();
-    }
-    cases = json_object_get(root, "cases");
-    assert_true(json_array_size(cases) >= 72);
-    for (size_t i = 0; i < json_array_size(cases); i++) {
-        golden_case c;
-        read_case(&c, json_array_get(cases, i));
-        check_golden(&c);
-    }
-    json_decref(root);
-}
 
 /* --- identities ------------------------------------------------------------------------------ */
 
@@ -238,7 +98,8 @@ static void two_classes_are_k_classes(void **state)
     near(c[1], -s[2], 1e-12, "-c");
     near(c[2], -s[1], 1e-12, "-b");
     near(c[3], s[3], 1e-12, "d");
-    assert_int_equal(silr_risk_init(&r, SILR_RISK_RUU, SILR_LOSS_SIGMOID, 2, theta, pi, 0, NULL), 0);
+    assert_int_equal(silr_risk_init(&r, SILR_RISK_RUU, SILR_LOSS_SIGMOID, 2, theta, pi, 0, NULL),
+                     0);
     for (int i = 0; i < 4; i++)
         near(r.c[i], c[i], 1e-12, "C");
 }
@@ -300,7 +161,8 @@ static void unbiased_under_random_flips(void **state)
     (void)state;
 
     silr_rng_init(&g, 3, SILR_RNG_TEST, 0, 4);
-    make_two(&r, SILR_RISK_UU, SILR_LOSS_SIGMOID, pi * tpr / rho, pi * (1 - tpr) / (1 - rho), pi, 0);
+    make_two(&r, SILR_RISK_UU, SILR_LOSS_SIGMOID, pi * tpr / rho, pi * (1 - tpr) / (1 - rho), pi,
+             0);
     for (int i = 0; i < N; i++) {
         truth[i] = i < pi * N ? 0 : 1;
         z[i] = silr_rng_normal(&g) + (truth[i] == 0 ? 0.7 : -0.7);
@@ -346,7 +208,8 @@ static void naming_does_not_matter(void **state)
 /* --- gradients ------------------------------------------------------------------------------- */
 
 /* F3: the gradient is what moving one score a little does to the value. Scores that follow the sets
- * (spread 4) close gates, small ones do not; a batch too close to a corner of f (a part within 1e-3 of 0) is drawn again. */
+ * (spread 4) close gates, small ones do not; a batch too close to a corner of f (a part within
+ * 1e-3 of 0) is drawn again. */
 static void check_differences(silr_rng *g, int K, silr_risk_kind kind, silr_loss_kind loss,
                               double spread, int *closed)
 {
@@ -437,7 +300,7 @@ static void gate_follows_averages(void **state)
     silr_risk_gate(&r, &s, &gate, &g);
     near(g.part[0], 1.0 / 6, 1e-12, "open part");
     near(g.factor[0], 2.0 / 3 / 10, 1e-12, "open factor");
-    s.loss[0] = s.loss[3] = 1; /* .1 .9: R_k = (.4 - .9) / 6 < 0, the average .37 .63 still above 0 */
+    s.loss[0] = s.loss[3] = 1; /* .1 .9: R_k = (.4 - .9) / 6 < 0; average .37 .63: above */
     s.loss[1] = s.loss[2] = 9;
     silr_risk_gate(&r, &s, &gate, &g);
     near(gate.mean[0], 0.37, 1e-12, "average");
@@ -455,9 +318,10 @@ static void gate_follows_averages(void **state)
     assert_true(g.factor[2] == 0 && g.factor[3] == 0);
 }
 
-/* F8: scores that can follow every pseudo-label (one free score a text, as an over-large network has)
- * stop where the mean probability of class 0 is theta_p on set 0 and theta_n on set 1: training ends
- * when it contradicts the labels as often as theta says that they are wrong. Plain uu never stops. */
+/* F8: scores that can follow every pseudo-label (one free score a text, as a huge network has)
+ * stop where the mean probability of class 0 is theta_p on set 0 and theta_n on set 1: training
+ * ends when it contradicts the labels as often as theta says that they are wrong. Plain uu never
+ * stops. */
 static void stops_where_theta_says(void **state)
 {
     enum { N = 300 };
@@ -490,9 +354,9 @@ static void stops_where_theta_says(void **state)
     }
 }
 
-/* --- batches ----------------------------------------------------------------------------------- */
+/* --- batches --------------------------------------------------------------------------------- */
 
-/* F9: 1, 2 or 4 workers, each with its part of the batch, one gate. Members side by side: stride 3. */
+/* F9: 1, 2 or 4 workers, each with a part of the batch, one gate. Members side by side. */
 static void workers_agree(void **state)
 {
     enum { N = 1003, STRIDE = 3 };
@@ -519,7 +383,8 @@ static void workers_agree(void **state)
         for (size_t m = 0; m < workers; m++) {
             size_t from = N * m / workers, to = N * (m + 1) / workers;
             silr_risk_sums_clear(&part);
-            silr_risk_add(&r, &part, to - from, z + from * STRIDE + 1, STRIDE, set + from, w + from);
+            silr_risk_add(&r, &part, to - from, z + from * STRIDE + 1, STRIDE, set + from,
+                          w + from);
             silr_risk_sums_merge(&all, &part);
         }
         silr_risk_gate(&r, &all, NULL, &at);
@@ -573,7 +438,8 @@ static void float_losses_are_close(void **state)
     silr_risk r;
     (void)state;
 
-    assert_int_equal(silr_risk_init(&r, SILR_RISK_PN, SILR_LOSS_SIGMOID, 2, theta, pi, 0, NULL), 0);
+    assert_int_equal(silr_risk_init(&r, SILR_RISK_PN, SILR_LOSS_SIGMOID, 2, theta, pi, 0, NULL),
+                     0);
     for (int i = -8700; i <= 8700; i++) {
         float z = (float)i / 100;
         const int set = 0;
@@ -614,8 +480,6 @@ static void refuses_and_repairs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(recorded_cases),
-        cmocka_unit_test(recorded_file),
         cmocka_unit_test(four_names_of_one_risk),
         cmocka_unit_test(two_classes_are_k_classes),
         cmocka_unit_test(pure_sets_give_supervised_risk),
