@@ -10,24 +10,25 @@
 /* --show: every setting, its value and where it came from. */
 static int show_settings(const silr_task *task, bool as_json)
 {
-    size_t n;
+    size_t n, n_lists;
     const silr_knob *knobs = silr_knobs(&n);
+    const char *const *lists = silr_task_lists(&n_lists);
     silr_buf out = {0}, value = {0};
 
     if (as_json)
         silr_buf_puts(&out, "{");
-    for (size_t i = 0; i < n; i++) {
-        const char *origin = "";
+    for (size_t i = 0; i < n + n_lists; i++) {
+        const char *origin = "", *path = i < n ? knobs[i].path : lists[i - n];
         silr_buf_reset(&value);
-        if (!silr_task_get(task, knobs[i].path, &value, &origin))
+        if (!silr_task_get(task, path, &value, &origin))
             continue;
         if (!as_json) {
-            silr_buf_printf(&out, "%-26s %-24s %s\n", knobs[i].path, value.len ? value.data : "-",
+            silr_buf_printf(&out, "%-26s %-24s %s\n", path, value.len ? value.data : "-",
                             origin);
             continue;
         }
         silr_buf_puts(&out, out.len > 1 ? ",\n " : "\n ");
-        silr_buf_json(&out, knobs[i].path, strlen(knobs[i].path));
+        silr_buf_json(&out, path, strlen(path));
         silr_buf_puts(&out, ": {\"value\": ");
         silr_buf_json(&out, value.len ? value.data : "", value.len);
         silr_buf_puts(&out, ", \"origin\": ");

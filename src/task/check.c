@@ -20,7 +20,7 @@ static node place_of(const task_box *b, const char *path)
     node v = {.kind = NODE_SCALAR};
     list_id id;
     size_t i;
-    const origin *o = silr_task_list(path, &id)    ? &b->list_origin[id]
+    const origin *o = silr_task_list(path, &id)  ? &b->list_origin[id]
                       : silr_knob_find(path, &i) ? &b->knob_origin[i]
                                                  : NULL;
     if (o && !o->flag) {
@@ -70,11 +70,13 @@ static silr_status check_presence(task_box *b, silr_error *err)
     if (t->corpus.n_files == 0)
         return silr_fail(err, SILR_EINPUT,
                          "%s: corpus.files is missing: add for example corpus: {files: "
-                         "[texts.jsonl], text: text}", b->name);
+                         "[texts.jsonl], text: text}",
+                         b->name);
     if (!t->corpus.text && t->corpus.format != SILR_FORMAT_PLAIN &&
         t->corpus.format != SILR_FORMAT_FASTTEXT)
         return silr_fail(err, SILR_EINPUT,
-                         "%s: corpus.text is missing: name the column that holds the text", b->name);
+                         "%s: corpus.text is missing: name the column that holds the text",
+                         b->name);
     if (!t->corpus.text && !(t->corpus.text = silr_arena_strndup(&b->arena, "text", 4)))
         return silr_fail_memory(err);
     if (!given(b, "annotator.kind"))
@@ -102,7 +104,8 @@ static silr_status check_annotator(task_box *b, silr_error *err)
     if (t->annotator.lexicon && t->n_classes != 2)
         return silr_task_fail(b, &at, err,
                               "annotator.lexicon tells two classes apart, and there are %zu: use "
-                              "annotator.rules", t->n_classes);
+                              "annotator.rules",
+                              t->n_classes);
     return SILR_OK;
 }
 
@@ -139,7 +142,8 @@ static silr_status check_given(task_box *b, silr_error *err)
                                     : ": [theta_p, theta_n]");
     for (size_t j = 0; t->labelled.n_theta == K * K && j < K; j++)
         if (!sums_to_one(t->labelled.theta + j * K, K))
-            return silr_task_fail(b, &at, err, "row %zu of labelled.theta does not sum to 1", j + 1);
+            return silr_task_fail(b, &at, err, "row %zu of labelled.theta does not sum to 1",
+                                  j + 1);
     if (K == 2 && t->labelled.n_theta == 4) {
         t->labelled.theta[1] = t->labelled.theta[2];
         t->labelled.n_theta = 2;

@@ -204,7 +204,8 @@ void silr_task_to_json(const silr_task *task, silr_buf *out)
     silr_task_print(task, out, false);
 }
 
-/* --- docs/reference.md ----------------------------------------------------------------------------- */
+/* --- docs/reference.md
+ * ----------------------------------------------------------------------------- */
 
 static void print_values(const silr_knob *k, silr_buf *out)
 {
@@ -235,9 +236,10 @@ void silr_task_reference(silr_buf *out)
         size_t len = dot ? (size_t)(dot - k[i].path) : 0;
         if (i == 0 || strlen(section) < len || strncmp(section, k[i].path, len) != 0 ||
             (section[len] != '.' && len > 0)) {
-            silr_buf_printf(out, "%s### %.*s\n\n| key | values | default | what it does |\n"
-                            "| --- | --- | --- | --- |\n", i ? "\n" : "",
-                            len ? (int)len : 7, len ? k[i].path : "general");
+            silr_buf_printf(out,
+                            "%s### %.*s\n\n| key | values | default | what it does |\n"
+                            "| --- | --- | --- | --- |\n",
+                            i ? "\n" : "", len ? (int)len : 7, len ? k[i].path : "general");
             section = k[i].path;
         }
         silr_buf_printf(out, "| `%s` | ", k[i].path);

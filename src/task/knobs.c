@@ -7,10 +7,14 @@
 #include <string.h>
 
 const char *const silr_task_list_path[LIST_N] = {
-    [LIST_CLASSES] = "classes",           [LIST_FILES] = "corpus.files",
-    [LIST_LABEL_VALUES] = "corpus.label_values", [LIST_LABELLED] = "labelled",
-    [LIST_THETA] = "labelled.theta",      [LIST_PI] = "labelled.pi",
-    [LIST_VALUES] = "annotator.values",   [LIST_RULES] = "annotator.rules",
+    [LIST_CLASSES] = "classes",
+    [LIST_FILES] = "corpus.files",
+    [LIST_LABEL_VALUES] = "corpus.label_values",
+    [LIST_LABELLED] = "labelled",
+    [LIST_THETA] = "labelled.theta",
+    [LIST_PI] = "labelled.pi",
+    [LIST_VALUES] = "annotator.values",
+    [LIST_RULES] = "annotator.rules",
 };
 
 /* Planned, and asked for by those who read about the plan: say so, not just "unknown". */
@@ -135,6 +139,12 @@ void silr_knob_unknown(silr_buf *out, const char *section, const char *key)
     silr_buf_printf(out, "unknown key \"%.*s\"", TASK_MAX_NAME, key);
     if (*section)
         silr_buf_printf(out, " in %s", section);
+    if (*section == '\0' && strchr(key, '.') &&
+        (silr_knob_find(key, NULL) || silr_task_list(key, NULL))) {
+        silr_buf_printf(out, ": in a file, write %s below %.*s", strchr(key, '.') + 1,
+                        (int)strcspn(key, "."), key);
+        return;
+    }
     for (size_t i = 0; (p = known(i)); i++) {
         size_t d;
         if (!child_of(p, section, child))
@@ -156,7 +166,8 @@ void silr_knob_unknown(silr_buf *out, const char *section, const char *key)
     list_children(out, section);
 }
 
-/* --- one value --------------------------------------------------------------------------------- */
+/* --- one value ---------------------------------------------------------------------------------
+ */
 
 static void *member(struct silr_task *t, const silr_knob *k)
 {
@@ -225,10 +236,14 @@ static silr_status assign_choice(task_box *b, const silr_knob *k, const node *v,
             }
     for (size_t i = 0; v->kind == NODE_SCALAR && i < sizeof later / sizeof *later; i++)
         if (strcmp(later[i].path, k->path) == 0 && strcmp(later[i].value, v->text) == 0)
-            return silr_task_fail(b, v, err, "%.*s kind \"%s\" is not in this version of silr: use %s",
+            return silr_task_fail(b, v, err,
+                                  "%.*s kind \"%s\" is not in this version of silr: use %s",
                                   (int)strcspn(k->path, "."), k->path, v->text, later[i].use);
     for (int i = 0; k->choices[i]; i++)
-        silr_buf_printf(&want, "%s%s", i == 0 ? "" : k->choices[i + 1] ? ", " : " or ",
+        silr_buf_printf(&want, "%s%s",
+                        i == 0              ? ""
+                        : k->choices[i + 1] ? ", "
+                                            : " or ",
                         k->choices[i]);
     st = want.failed ? silr_fail_memory(err) : wrong_kind(b, k, v, want.data, err);
     silr_buf_clear(&want);
@@ -287,7 +302,7 @@ silr_status silr_knob_defaults(task_box *b, silr_error *err)
 
 void silr_task_number(silr_buf *out, double v)
 {
-    char text[40];
+    char text[40], *comma;
     double back = 0;
 
     if (v > -1e15 && v < 1e15 && floor(v) >= v) {
@@ -296,6 +311,8 @@ void silr_task_number(silr_buf *out, double v)
     }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, v);
+        if ((comma = strchr(text, ',')))
+            *comma = '.'; /* the locale of a program that uses the library */
         if (silr_parse_double(text, &back) && back >= v && back <= v)
             break;
     }

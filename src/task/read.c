@@ -63,7 +63,8 @@ static silr_status read_classes(task_box *b, const node *v, silr_error *err)
     return SILR_OK;
 }
 
-/* --- labelled ------------------------------------------------------------------------------------ */
+/* --- labelled ------------------------------------------------------------------------------------
+ */
 
 static silr_status read_shares(task_box *b, const char *path, const node *v, double *out, size_t *n,
                                silr_error *err)
@@ -78,13 +79,12 @@ static silr_status read_shares(task_box *b, const char *path, const node *v, dou
                 for (size_t j = 0; j < x->n; j++)
                     if ((st = x->item[j]->kind == NODE_SCALAR
                                   ? read_shares(b, path, x->item[j], out, n, err)
-                                  : silr_task_fail(b, x->item[j], err,
-                                                   "%s is nested too deeply", path)) != SILR_OK)
+                                  : silr_task_fail(b, x->item[j], err, "%s is nested too deeply",
+                                                   path)) != SILR_OK)
                         return st;
-            } else if ((st = x->kind == NODE_SCALAR ? read_shares(b, path, x, out, n, err)
-                                                    : silr_task_fail(b, x, err,
-                                                                     "%s holds a map", path)) !=
-                       SILR_OK)
+            } else if ((st = x->kind == NODE_SCALAR
+                                 ? read_shares(b, path, x, out, n, err)
+                                 : silr_task_fail(b, x, err, "%s holds a map", path)) != SILR_OK)
                 return st;
         }
         return SILR_OK;
@@ -165,7 +165,8 @@ static void choose_labelled(task_box *b, const char *path)
     }
 }
 
-/* --- rules --------------------------------------------------------------------------------------- */
+/* --- rules ---------------------------------------------------------------------------------------
+ */
 
 /* "pattern" or {pattern: ..., weight: 2, name: x} */
 static silr_status read_rule(task_box *b, silr_rule *r, int label, const node *v, silr_error *err)
@@ -195,8 +196,8 @@ static silr_status read_rule(task_box *b, silr_rule *r, int label, const node *v
         return silr_task_fail(b, name, err, "the name of a rule is %s, not text",
                               silr_node_kind(name));
     r->pattern = silr_arena_strndup(&b->arena, pattern->text, pattern->len);
-    r->name = name && !silr_node_null(name) ? silr_arena_strndup(&b->arena, name->text, name->len)
-                                            : NULL;
+    r->name =
+        name && !silr_node_null(name) ? silr_arena_strndup(&b->arena, name->text, name->len) : NULL;
     if (!r->pattern || (name && !silr_node_null(name) && !r->name))
         return silr_fail_memory(err);
     return SILR_OK;
@@ -231,7 +232,8 @@ static silr_status read_rules(task_box *b, const node *v, silr_error *err)
     return SILR_OK;
 }
 
-/* --- any setting --------------------------------------------------------------------------------- */
+/* --- any setting ---------------------------------------------------------------------------------
+ */
 
 static silr_status read_list(task_box *b, list_id id, const node *v, silr_error *err)
 {
@@ -283,9 +285,9 @@ static silr_status read_section(task_box *b, const char *section, const node *v,
             silr_buf_printf(&path, "%s%s%s", section, *section ? "." : "", key);
             if (path.failed)
                 st = silr_fail_memory(err);
-            else if (strchr(key, '.') || (!silr_knob_find(path.data, NULL) &&
-                                          !silr_task_section(path.data) &&
-                                          !silr_task_list(path.data, NULL))) {
+            else if (strchr(key, '.') ||
+                     (!silr_knob_find(path.data, NULL) && !silr_task_section(path.data) &&
+                      !silr_task_list(path.data, NULL))) {
                 silr_buf_reset(&path);
                 silr_knob_unknown(&path, section, key);
                 st = path.failed ? silr_fail_memory(err)
@@ -326,8 +328,10 @@ static silr_status read_setting(task_box *b, const char *path, const node *v, si
 silr_status silr_task_read_tree(task_box *b, const node *root, silr_error *err)
 {
     if (!root || silr_node_null(root))
-        return silr_fail(err, SILR_EINPUT, "%s: nothing in it: a task needs at least classes, "
-                         "corpus and annotator", b->name);
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: nothing in it: a task needs at least classes, "
+                         "corpus and annotator",
+                         b->name);
     return read_section(b, "", root, "classes", err);
 }
 
@@ -343,8 +347,10 @@ silr_status silr_task_read_set(task_box *b, const char *set, silr_error *err)
     if (!key || (equals && !(text = silr_arena_strndup(&b->arena, equals + 1, strlen(equals + 1)))))
         st = silr_fail_memory(err);
     else if (!equals || len == 0 || len > TASK_MAX_NAME)
-        st = silr_fail(err, SILR_EINPUT, "--set %.200s: write it as key=value, "
-                       "for example refine.iterations=3", set);
+        st = silr_fail(err, SILR_EINPUT,
+                       "--set %.200s: write it as key=value, "
+                       "for example refine.iterations=3",
+                       set);
     else if (silr_knob_find(key, NULL)) {
         scalar.text = text;
         scalar.len = strlen(text);

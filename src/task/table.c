@@ -18,15 +18,25 @@ static const char *const gates[] = {"batch", "average", NULL};
 
 #define AT(member) offsetof(struct silr_task, member)
 #define TEXT(path, member, help, hash)                                                             \
-    {path, SILR_KNOB_STRING, AT(member), NULL, 0, 0, NULL, help, hash}
+    {                                                                                              \
+        path, SILR_KNOB_STRING, AT(member), NULL, 0, 0, NULL, help, hash                           \
+    }
 #define CHOICE(path, member, fallback, choices, help)                                              \
-    {path, SILR_KNOB_ENUM, AT(member), fallback, 0, 0, choices, help, true}
+    {                                                                                              \
+        path, SILR_KNOB_ENUM, AT(member), fallback, 0, 0, choices, help, true                      \
+    }
 #define WHOLE(path, member, fallback, min, max, help, hash)                                        \
-    {path, SILR_KNOB_INT, AT(member), fallback, min, max, NULL, help, hash}
+    {                                                                                              \
+        path, SILR_KNOB_INT, AT(member), fallback, min, max, NULL, help, hash                      \
+    }
 #define REAL(path, member, fallback, min, max, help)                                               \
-    {path, SILR_KNOB_DOUBLE, AT(member), fallback, min, max, NULL, help, true}
+    {                                                                                              \
+        path, SILR_KNOB_DOUBLE, AT(member), fallback, min, max, NULL, help, true                   \
+    }
 #define SWITCH(path, member, fallback, help)                                                       \
-    {path, SILR_KNOB_BOOL, AT(member), fallback, 0, 0, NULL, help, true}
+    {                                                                                              \
+        path, SILR_KNOB_BOOL, AT(member), fallback, 0, 0, NULL, help, true                         \
+    }
 
 static const silr_knob knobs[] = {
     TEXT("name", name, "Name of the task, for titles; default: the file's name.", false),
@@ -64,7 +74,9 @@ static const silr_knob knobs[] = {
      "Where the first labels come from: a column of the corpus, or rules.", true},
     TEXT("annotator.column", annotator.column, "Column that holds the first labels.", true),
     TEXT("annotator.lexicon", annotator.lexicon,
-         "File of lines with a word, a tab and a score; the sign of a text's sum votes. Two classes only.", true),
+         "File of lines with a word, a tab and a score; the sign of a text's sum votes. Two "
+         "classes only.",
+         true),
     REAL("annotator.lexicon_margin", annotator.lexicon_margin, "0", 0, 1e9,
          "A sum of scores no further from 0 than this abstains."),
     WHOLE("annotator.match_limit", annotator.match_limit, "1000000", 100, 1e9,
@@ -83,7 +95,8 @@ static const silr_knob knobs[] = {
           "N-grams are hashed into two to this power buckets.", true),
     WHOLE("classifier.min_count", classifier.min_count, "2", 1, 1e9,
           "N-grams that stand in fewer texts are left out.", true),
-    CHOICE("classifier.weight", classifier.weight, "tfidf", weights, "Value of an n-gram in a text."),
+    CHOICE("classifier.weight", classifier.weight, "tfidf", weights,
+           "Value of an n-gram in a text."),
     SWITCH("classifier.lowercase", classifier.lowercase, "true",
            "Fold upper and lower case before counting."),
 
@@ -92,10 +105,12 @@ static const silr_knob knobs[] = {
     CHOICE("refine.metric", refine.metric, "accuracy", metrics,
            "What to optimise: accuracy, or the mean of the classes' recalls."),
     CHOICE("refine.risk", refine.risk, "robust-uu", risks,
-           "Risk to minimise: pn trusts the labels, uu corrects by theta, robust-uu corrects and gates."),
+           "Risk to minimise: pn trusts the labels, uu corrects by theta, robust-uu corrects and "
+           "gates."),
     CHOICE("refine.loss", refine.loss, "sigmoid", losses, "Loss of one score."),
     CHOICE("refine.gate", refine.gate, "recipe", gates,
-           "What robust-uu's correction looks at: this batch, or a moving average (paper batch, silr average)."),
+           "What robust-uu's correction looks at: this batch, or a moving average (paper batch, "
+           "silr average)."),
     REAL("refine.gate_decay", refine.gate_decay, "0.9", 0, 0.9999,
          "How much of the moving average stays at each step."),
     REAL("refine.lambda", refine.lambda, "-0.001", -1, 1,
@@ -116,7 +131,8 @@ static const silr_knob knobs[] = {
     REAL("refine.warmup", refine.warmup, "0.03", 0, 1,
          "Share of the steps in which the step size grows from 0 (recipe paper)."),
     WHOLE("refine.folds", refine.folds, "recipe", 1, 100,
-          "Folds of cross-relabelling: a text is scored by a model that did not see it; 1: one model (paper 1, silr 4).",
+          "Folds of cross-relabelling: a text is scored by a model that did not see it; 1: one "
+          "model (paper 1, silr 4).",
           true),
     WHOLE("refine.label_folds", refine.label_folds, "5", 2, 100,
           "Folds of the labelled sample, for the certificate.", true),
@@ -125,7 +141,8 @@ static const silr_knob knobs[] = {
     REAL("refine.labelled_mass", refine.labelled_mass, "0.3", 0, 1,
          "Share of the training weight that the hand-checked texts get."),
     SWITCH("refine.safe", refine.safe, "false",
-           "Iterate only where the labels surely tell something: P(theta_p > theta_n) of 0.9 or more."),
+           "Iterate only where the labels surely tell something: P(theta_p > theta_n) of 0.9 or "
+           "more."),
     REAL("refine.stop_flips", refine.stop_flips, "0", 0, 1,
          "Stop early when a smaller share of the texts changes its label; 0: never."),
 

@@ -254,7 +254,7 @@ bool silr_task_get(const silr_task *task, const char *path, silr_buf *value, con
 
 const char *const *silr_task_lists(size_t *n)
 {
-    static const char *const shown[] = {"classes", "corpus.files", "corpus.label_values",
+    static const char *const shown[] = {"classes",  "corpus.files",     "corpus.label_values",
                                         "labelled", "annotator.values", "annotator.rules"};
     *n = sizeof shown / sizeof *shown;
     return shown;

@@ -39,8 +39,9 @@ static void place(struct fy_token *t, int *line, int *column)
 
     *line = m ? m->line + 1 : 1;
     *column = m ? m->column + 1 : 1;
-    if (t && *column > 1 && (fy_token_scalar_style(t) == FYSS_SINGLE_QUOTED ||
-                             fy_token_scalar_style(t) == FYSS_DOUBLE_QUOTED))
+    if (t && *column > 1 &&
+        (fy_token_scalar_style(t) == FYSS_SINGLE_QUOTED ||
+         fy_token_scalar_style(t) == FYSS_DOUBLE_QUOTED))
         --*column; /* libfyaml counts from behind the quote */
 }
 
@@ -74,8 +75,8 @@ static size_t bad_byte(const char *s, size_t len, bool controls)
 
     while (i < len) {
         utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s + i,
-                                              (utf8proc_ssize_t)(len - i), &c);
+        utf8proc_ssize_t n =
+            utf8proc_iterate((const utf8proc_uint8_t *)s + i, (utf8proc_ssize_t)(len - i), &c);
         if (n < 1 || c == 0)
             return i;
         if (controls && c < 0x20 && c != '\t' && c != '\n' && c != '\r')
@@ -236,14 +237,16 @@ static node *build(builder *b, struct fy_event *e, int depth)
         tag = e->mapping_start.tag;
         break;
     case FYET_ALIAS:
-        refuse(b, e->alias.anchor, "aliases (*) are not used in task files: write the value itself");
+        refuse(b, e->alias.anchor,
+               "aliases (*) are not used in task files: write the value itself");
         return NULL;
     default:
         broken(b);
         return NULL;
     }
     if (anchor || tag) {
-        refuse(b, at, "anchors (&) and tags (!) are not used in task files: write the value itself");
+        refuse(b, at,
+               "anchors (&) and tags (!) are not used in task files: write the value itself");
         return NULL;
     }
     if (depth >= TASK_MAX_DEPTH) {

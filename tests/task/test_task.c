@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "task/task.h"
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,8 @@ static void precedence(void **state)
     shows(t, "corpus.files", "[\"a.csv\", \"b.csv\"]", "flag");
     /* what is refused changes nothing */
     assert_int_equal(silr_task_set(t, "refine.iterations", "0", &err), SILR_EINPUT);
-    assert_string_equal(err.text, "--set refine.iterations=0: refine.iterations is 0; it may be 1 to 100");
+    assert_string_equal(err.text,
+                        "--set refine.iterations=0: refine.iterations is 0; it may be 1 to 100");
     shows(t, "refine.iterations", "9", "flag");
     silr_task_free(t);
 }
@@ -177,16 +179,18 @@ static const struct {
     {"[1, 2]", "dir/task.yaml:1:1: a task is a list, not a map of settings"},
     {LEAST "refine:\n  margin: 1\n  iteratons: 4\n",
      "dir/task.yaml:6:3: unknown key \"iteratons\" in refine: did you mean \"iterations\"?"},
-    {LEAST "clases: [a, b]\n", "dir/task.yaml:4:1: unknown key \"clases\": did you mean \"classes\"?"},
+    {LEAST "clases: [a, b]\n",
+     "dir/task.yaml:4:1: unknown key \"clases\": did you mean \"classes\"?"},
     {LEAST "iterations: 4\n",
      "dir/task.yaml:4:1: unknown key \"iterations\": did you mean \"refine.iterations\"?"},
-    {LEAST "zzzzzz: 4\n", "dir/task.yaml:4:1: unknown key \"zzzzzz\"; known are name, question, seed, "
-                          "threads, limit, corpus, labelled, annotator, classifier, refine, report, "
-                          "classes"},
+    {LEAST "zzzzzz: 4\n",
+     "dir/task.yaml:4:1: unknown key \"zzzzzz\"; known are name, question, seed, "
+     "threads, limit, corpus, labelled, annotator, classifier, refine, report, "
+     "classes"},
     {LEAST "labelled: {cout: 50}\n",
      "dir/task.yaml:4:12: unknown key \"cout\" in labelled: did you mean \"count\"?"},
     {LEAST "refine.margin: 1\n",
-     "dir/task.yaml:4:1: unknown key \"refine.margin\": did you mean \"refine.margin\"?"},
+     "dir/task.yaml:4:1: unknown key \"refine.margin\": in a file, write margin below refine"},
     {LEAST "seed: one\n", "dir/task.yaml:4:7: seed is \"one\", not a whole number"},
     {LEAST "seed: 1.5\n", "dir/task.yaml:4:7: seed is \"1.5\", not a whole number"},
     {LEAST "seed: \"1\"\n", "dir/task.yaml:4:7: seed is \"1\", not a whole number"},
@@ -206,8 +210,7 @@ static const struct {
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: chat, model: m}\n",
      "dir/task.yaml:3:19: annotator kind \"chat\" is not in this version of silr: use column or "
      "rules"},
-    {LEAST "seed: 1\nseed: 2\n",
-     "dir/task.yaml:5:1: key \"seed\" stands twice (first in line 4)"},
+    {LEAST "seed: 1\nseed: 2\n", "dir/task.yaml:5:1: key \"seed\" stands twice (first in line 4)"},
     {LEAST "labelled: {count: 5, file: x}\n",
      "dir/task.yaml:4:22: labelled takes either count or file, not both"},
     {LEAST "labelled: {pi: 0.5}\n",
@@ -224,7 +227,8 @@ static const struct {
     {LEAST "labelled: {theta: [[[0.8]]]}\n",
      "dir/task.yaml:4:21: labelled.theta is nested too deeply"},
     {"classes: [a, b]\ncorpus: {files: x, text: t, split: {train: 0.7, test: 0.2}}\n"
-     "annotator: {kind: column, column: c}\n" "refine: 3\n",
+     "annotator: {kind: column, column: c}\n"
+     "refine: 3\n",
      "dir/task.yaml:4:9: refine is a number, not a map of settings"},
     {"classes: [a, b]\ncorpus: {files: x, text: t, split: {train: 0.8}}\n"
      "annotator: {kind: column, column: c}\n",
@@ -237,7 +241,8 @@ static const struct {
     {"classes: [only]\n", "dir/task.yaml:1:10: 1 classes; there must be 2 to 64"},
     {"classes: [a, a]\n", "dir/task.yaml:1:14: class \"a\" stands twice"},
     {"classes: [a, null]\n", "dir/task.yaml:1:14: classes: entry 2 is empty, not a name"},
-    {"classes: a\n", "dir/task.yaml:1:10: classes is text, not a list such as [positive, negative]"},
+    {"classes: a\n",
+     "dir/task.yaml:1:10: classes is text, not a list such as [positive, negative]"},
     {"classes: [a, b]\ncorpus: {text: t}\n",
      "dir/task.yaml: corpus.files is missing: add for example corpus: {files: [texts.jsonl], text: "
      "text}"},
@@ -259,7 +264,8 @@ static const struct {
      "annotator.rules"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: rules, rules: {ab: x}}\n",
      "dir/task.yaml:3:34: \"ab\" is not a class: did you mean \"a\"?"},
-    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: rules, rules: {a: [{weight: 2}]}}\n",
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: rules, rules: {a: [{weight: "
+     "2}]}}\n",
      "dir/task.yaml:3:38: a rule is a pattern, or a map {pattern: ..., weight: 2, name: x}"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\n"
      "annotator: {kind: rules, rules: {a: {pattern: x, weight: -2}}}\n",
@@ -298,8 +304,8 @@ static void refuses_in_plain_words(void **state)
         silr_error err = {0};
         silr_status st = parse(&t, bad[i].text, NULL, &err);
         if (st != SILR_EINPUT || t || strcmp(err.text, bad[i].error) != 0)
-            print_error("case %d (%zu): status %d\nsays   %s\nwanted %s\n%s", ++wrong, i, st, err.text,
-                        bad[i].error, bad[i].text);
+            print_error("case %d (%zu): status %d\nsays   %s\nwanted %s\n%s", ++wrong, i, st,
+                        err.text, bad[i].error, bad[i].text);
     }
     assert_int_equal(wrong, 0);
 }
@@ -334,15 +340,17 @@ static void refuses_overrides(void **state)
     static const struct {
         const char *set, *error;
     } cases[] = {
-        {"refine.iteratons=3", "--set refine.iteratons=3: unknown key \"refine.iteratons\": did you "
-                               "mean \"refine.iterations\"?"},
+        {"refine.iteratons=3",
+         "--set refine.iteratons=3: unknown key \"refine.iteratons\": did you "
+         "mean \"refine.iterations\"?"},
         {"seed", "--set seed: write it as key=value, for example refine.iterations=3"},
         {"=3", "--set =3: write it as key=value, for example refine.iterations=3"},
         {"seed=", "--set seed=: seed is empty, not a whole number"},
         {"seed=two", "--set seed=two: seed is \"two\", not a whole number"},
         {"refine=3", "--set refine=3: refine is a number, not a map of settings"},
         {"classes=[a, b", "--set classes:2:1: not valid YAML: "},
-        {"corpus.split={train: 0.1}", "dir/task.yaml: corpus.split: train, validation and test sum to 0.4, not to 1"},
+        {"corpus.split={train: 0.1}",
+         "dir/task.yaml: corpus.split: train, validation and test sum to 0.4, not to 1"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -384,7 +392,8 @@ static const char *const round_trips[] = {
     LEAST "labelled: {file: \"gold, 1.csv\"}\n",
     "classes: [\"null\", \"1\", \"true\"]\ncorpus: {files: [\"-\"], text: \"{a}: {b}\", label: y,\n"
     "  label_values: {1: \"1\", \"~\": null, \"\": \"null\"}}\n"
-    "annotator: {kind: rules, rules: {\"1\": [a|b, {pattern: \"[x]{2}\", weight: 0.1}], \"true\": c}}\n",
+    "annotator: {kind: rules, rules: {\"1\": [a|b, {pattern: \"[x]{2}\", weight: 0.1}], \"true\": "
+    "c}}\n",
 };
 
 /* What is written down in a run's folder makes the same task again. */
@@ -410,12 +419,19 @@ static void json_reads_back(void **state)
 /* The hash is the identity of the results: what cannot change them is not in it. */
 static void hash_of_what_matters(void **state)
 {
-    static const char *const same[] = {"threads=3", "report.examples=7", "name=x",
-                                       "refine.iterations=3", "seed=1", "corpus.split.train=0.70"};
-    static const char *const other[] = {"refine.margin=0.5", "seed=2", "limit=10", "labelled=none",
-                                        "corpus.files=b.csv", "classes=[negative, positive]",
-                                        "annotator.column=x", "question=Why?",
-                                        "refine.recipe=paper", "classifier.bits=18"};
+    static const char *const same[] = {"threads=3", "report.examples=7",
+                                       "name=x",    "refine.iterations=3",
+                                       "seed=1",    "corpus.split.train=0.70"};
+    static const char *const other[] = {"refine.margin=0.5",
+                                        "seed=2",
+                                        "limit=10",
+                                        "labelled=none",
+                                        "corpus.files=b.csv",
+                                        "classes=[negative, positive]",
+                                        "annotator.column=x",
+                                        "question=Why?",
+                                        "refine.recipe=paper",
+                                        "classifier.bits=18"};
     silr_task *base = good(LEAST, NULL), *t;
     (void)state;
 
@@ -430,14 +446,16 @@ static void hash_of_what_matters(void **state)
         silr_task_free(t);
     }
     t = good("\xef\xbb\xbf# other words\r\nannotator: {column: llm, kind: column}\r\n"
-             "corpus:\n  text: text\n  files: [\"reviews.jsonl\"]\nreport:\nclasses:\n- positive\n- negative\n",
+             "corpus:\n  text: text\n  files: [\"reviews.jsonl\"]\nreport:\nclasses:\n- "
+             "positive\n- negative\n",
              NULL);
     assert_string_equal(t->hash.hex, base->hash.hex);
     silr_task_free(t);
     silr_task_free(base);
 }
 
-/* The table keeps its own rules: defaults parse, help is a sentence, every path is read and shown. */
+/* The table keeps its own rules: defaults parse, help is a sentence, every path is read and shown.
+ */
 static void the_table_is_sound(void **state)
 {
     size_t n;
@@ -461,8 +479,26 @@ static void the_table_is_sound(void **state)
     assert_non_null(strstr(b.data, "\n### refine\n"));
     assert_null(strstr(strstr(b.data, "### refine") + 1, "### refine"));
     assert_non_null(strstr(b.data, "| `refine.margin` | number, 0 to 100 | `0.6` |"));
-    assert_non_null(strstr(b.data, "| `refine.batch` | whole number, 0 to 1000000000 | by recipe |"));
+    assert_non_null(
+        strstr(b.data, "| `refine.batch` | whole number, 0 to 1000000000 | by recipe |"));
     silr_buf_clear(&b);
+    silr_task_free(t);
+}
+
+/* A program that asked for German numbers still writes JSON. */
+static void numbers_of_any_locale(void **state)
+{
+    const char *was = setlocale(LC_NUMERIC, "de_DE.UTF-8");
+    silr_task *t;
+    (void)state;
+
+    if (!was) {
+        print_message("skipped: no locale with a decimal comma on this machine\n");
+        skip();
+    }
+    t = good(LEAST, "refine.margin=0.25");
+    setlocale(LC_NUMERIC, "C");
+    shows(t, "refine.margin", "0.25", "flag");
     silr_task_free(t);
 }
 
@@ -515,13 +551,13 @@ static void each_allocation_fails_in_turn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_a_whole_task),       cmocka_unit_test(precedence),
-        cmocka_unit_test(classes_from_a_flag),      cmocka_unit_test(reads_rules),
-        cmocka_unit_test(refuses_in_plain_words),   cmocka_unit_test(refuses_invalid_yaml),
-        cmocka_unit_test(refuses_overrides),        cmocka_unit_test(refuses_what_is_too_large),
-        cmocka_unit_test(json_reads_back),          cmocka_unit_test(hash_of_what_matters),
-        cmocka_unit_test(the_table_is_sound),       cmocka_unit_test(reads_from_disk),
-        cmocka_unit_test(each_allocation_fails_in_turn),
+        cmocka_unit_test(reads_a_whole_task),     cmocka_unit_test(precedence),
+        cmocka_unit_test(classes_from_a_flag),    cmocka_unit_test(reads_rules),
+        cmocka_unit_test(refuses_in_plain_words), cmocka_unit_test(refuses_invalid_yaml),
+        cmocka_unit_test(refuses_overrides),      cmocka_unit_test(refuses_what_is_too_large),
+        cmocka_unit_test(json_reads_back),        cmocka_unit_test(hash_of_what_matters),
+        cmocka_unit_test(the_table_is_sound),     cmocka_unit_test(numbers_of_any_locale),
+        cmocka_unit_test(reads_from_disk),        cmocka_unit_test(each_allocation_fails_in_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
