@@ -41,7 +41,10 @@ struct silr_store {
 
 /* schema.c */
 extern const char *const silr_store_sql[Q_COUNT];
-silr_status silr_store_schema(silr_store *s, bool may_create, bool *created, silr_error *err);
+/* Whose file is it? SILR_EINPUT: another program's, or a newer silr's. */
+silr_status silr_store_look(silr_store *s, bool *empty, silr_error *err);
+/* Gives an empty file the schema, inside the caller's transaction. */
+silr_status silr_store_create(silr_store *s, silr_error *err);
 
 /* taskdiff.c: SILR_EINPUT with the settings that differ. */
 silr_status silr_store_task_differs(const silr_store *s, const silr_task *task, const char *stored,

@@ -78,8 +78,8 @@ static silr_status open_file(silr_store *s, const char *name, int flags, silr_er
     return rc == SQLITE_OK ? SILR_OK : silr_store_fail(s, rc, err);
 }
 
-/* Journal mode and the first read: that is when SQLite looks at the file. Where a file system has
- * no shared memory, journal_mode stays as it was, which is slower but as safe. */
+/* A writer sets the journal mode: where a file system has no shared memory it stays as it was, which
+ * is slower but as safe. A reader reads once: only then does SQLite look at the file. */
 static silr_status settle(silr_store *s, bool write, silr_error *err)
 {
     const char *sql = write ? "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;"
@@ -123,7 +123,7 @@ static silr_status open_reader(silr_store *s, silr_error *err)
 {
     silr_status st;
     silr_error first = {0};
-    bool created;
+    bool empty;
 
     if (!silr_file_exists(s->path))
         return silr_fail(err, SILR_EINPUT, "%s: not a run folder: it has no run.db", s->dir);
@@ -134,7 +134,10 @@ static silr_status open_reader(silr_store *s, silr_error *err)
         st = open_immutable(s, err);
     else if (st != SILR_OK && err)
         *err = first;
-    return st == SILR_OK ? silr_store_schema(s, false, &created, err) : st;
+    if (st == SILR_OK && (st = silr_store_look(s, &empty, err)) == SILR_OK && empty)
+        st = silr_fail(err, SILR_EINPUT, "%s: the run was stopped before it began; run it again",
+                       s->path);
+    return st;
 }
 
 /* --- is it the right one? ---------------------------------------------------------------------- */
@@ -198,15 +201,19 @@ static silr_status open_writer(silr_store *s, const silr_task *task, const silr_
                                silr_error *err)
 {
     silr_status st;
-    bool created, own;
+    bool empty, own;
 
     if ((st = silr_mkdirs(s->dir, err)) != SILR_OK || (st = take_lock(s, err)) != SILR_OK)
         return st;
+    /* Nothing is written before it is known that the file is ours; the lock keeps it so. */
     if ((st = open_file(s, s->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err)) != SILR_OK ||
-        (st = settle(s, true, err)) != SILR_OK || (st = silr_store_enter(s, &own, err)) != SILR_OK)
+        (st = silr_store_look(s, &empty, err)) != SILR_OK || (st = settle(s, true, err)) != SILR_OK ||
+        (st = silr_store_enter(s, &own, err)) != SILR_OK)
         return st;
-    if ((st = silr_store_schema(s, true, &created, err)) == SILR_OK)
-        st = created ? write_identity(s, task, err) : check_task(s, task, err);
+    if (empty)
+        st = silr_store_create(s, err);
+    if (st == SILR_OK)
+        st = empty ? write_identity(s, task, err) : check_task(s, task, err);
     if (st == SILR_OK && corpus)
         st = check_corpus(s, corpus, err);
     return silr_store_leave(s, own, st, err);

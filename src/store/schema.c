@@ -109,7 +109,7 @@ static silr_status ask(silr_store *s, const char *sql, int64_t *out, silr_error 
     return rc == SQLITE_OK ? SILR_OK : silr_store_fail(s, rc, err);
 }
 
-static silr_status create(silr_store *s, silr_error *err)
+silr_status silr_store_create(silr_store *s, silr_error *err)
 {
     char mark[96];
     int rc = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
@@ -122,24 +122,19 @@ static silr_status create(silr_store *s, silr_error *err)
     return rc == SQLITE_OK ? SILR_OK : silr_store_fail(s, rc, err);
 }
 
-/* Looks whose file it is; an empty one gets the schema (inside the caller's transaction). */
-silr_status silr_store_schema(silr_store *s, bool may_create, bool *created, silr_error *err)
+silr_status silr_store_look(silr_store *s, bool *empty, silr_error *err)
 {
     int64_t tables = 0, id = 0, version = 0;
     silr_status st;
 
-    *created = false;
+    *empty = false;
     if ((st = ask(s, "SELECT count(*) FROM sqlite_schema", &tables, err)) != SILR_OK ||
         (st = ask(s, "PRAGMA application_id", &id, err)) != SILR_OK ||
         (st = ask(s, "PRAGMA user_version", &version, err)) != SILR_OK)
         return st;
-    if (tables == 0 && id == 0 && version == 0) {
-        if (!may_create)
-            return silr_fail(err, SILR_EINPUT, "%s: the run was stopped before it began; run it again",
-                             s->path);
-        *created = true;
-        return create(s, err);
-    }
+    *empty = tables == 0 && id == 0 && version == 0;
+    if (*empty)
+        return SILR_OK;
     if (id != APPLICATION_ID)
         return silr_fail(err, SILR_EINPUT,
                          "%s: not a run database: an SQLite file of another program; use another --out",

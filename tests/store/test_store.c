@@ -446,6 +446,7 @@ static void another_corpus_is_refused(void **state)
 
 static void a_newer_schema_is_refused(void **state)
 {
+    silr_buf before = {0}, after = {0};
     silr_task t = a_task("aa");
     silr_store *s = reopen();
     (void)state;
@@ -456,9 +457,15 @@ static void a_newer_schema_is_refused(void **state)
     says("made by a newer silr (schema 7, this one knows 1)");
     assert_int_equal(silr_store_open(&s, dir, NULL, NULL, &err), SILR_EINPUT);
     says("newer silr");
-    sql("PRAGMA application_id=1");
+    sql("PRAGMA application_id=1;PRAGMA journal_mode=DELETE");
+    GOOD(silr_file_read(&before, db_path, 1 << 24, &err));
     assert_int_equal(silr_store_open(&s, dir, &t, NULL, &err), SILR_EINPUT);
     says("another program");
+    GOOD(silr_file_read(&after, db_path, 1 << 24, &err)); /* and is left as it was */
+    assert_int_equal(before.len, after.len);
+    assert_memory_equal(before.data, after.data, after.len);
+    silr_buf_clear(&before);
+    silr_buf_clear(&after);
 }
 
 static void not_a_run_folder(void **state)
