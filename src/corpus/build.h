@@ -40,7 +40,8 @@ typedef struct {
 /* Documents by id. `next` counts how often the id was asked for again. */
 typedef struct {
     struct silr_id_slot {
-        uint32_t doc; /* and 1; 0: free */
+        uint32_t doc;  /* and 1; 0: free */
+        uint32_t hash; /* of the id; most others are told apart without a look at them */
         uint32_t next;
     } * slot;
     size_t mask;

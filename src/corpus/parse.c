@@ -162,9 +162,7 @@ static void keep_text(const silr_wanted *w, silr_worker *own, silr_parsed *out, 
         len = silr_utf8_cut(text, len, w->max_bytes);
         out->cut = true;
     }
-    silr_buf_reset(&own->fold);
-    silr_utf8_fold(&own->fold, text, len);
-    if (own->repair.failed || own->fold.failed || len > UINT32_MAX ||
+    if (own->repair.failed || len > UINT32_MAX || !silr_utf8_fold(&own->fold, text, len) ||
         !(out->text = silr_arena_strndup(own->texts, text, len))) {
         out->status = SILR_ENOMEM;
         return;

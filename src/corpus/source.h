@@ -119,8 +119,8 @@ bool silr_utf8_clean(const char *s, size_t len); /* valid, and without NUL */
 /* Adds s with every maximal bad sequence as U+FFFD and every NUL as a space. */
 void silr_utf8_repair(silr_buf *out, const char *s, size_t len, bool *bad, bool *nul);
 size_t silr_utf8_cut(const char *s, size_t len, size_t max); /* bytes of whole characters */
-/* Adds s without white space at its ends and with one space for every run of it. */
-void silr_utf8_fold(silr_buf *out, const char *s, size_t len);
+/* s without white space at its ends and with one space for every run of it. false: no memory. */
+bool silr_utf8_fold(silr_buf *out, const char *s, size_t len);
 
 /* --- template.c ------------------------------------------------------------------------------- */
 

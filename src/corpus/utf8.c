@@ -109,22 +109,50 @@ static size_t space_at(const unsigned char *s, size_t left)
     return s[0] == 0xe3 && s[1] == 0x80 && s[2] == 0x80 ? 3 : 0;
 }
 
-void silr_utf8_fold(silr_buf *out, const char *s, size_t len)
+/* Eight bytes that folding copies as they are: ASCII, no control characters, no two spaces side by
+ * side. A byte of x is zero where there is a space; the sum carries into its top bit elsewhere. */
+static bool folded8(uint64_t v)
 {
-    const unsigned char *u = (const unsigned char *)s;
-    size_t i = 0;
+    const uint64_t ones = 0x0101010101010101u, low7 = ones * 0x7f, top = ones << 7;
+    uint64_t x = v ^ (ones * 0x20), less = (v | top) - ones * 0x20, space;
 
+    if ((v | ~less) & top)
+        return false; /* from 0x80; or below 0x20, where the subtraction takes the top bit away */
+    space = ~(((x & low7) + low7) | x | low7);
+    return !(space & space << 8);
+}
+
+bool silr_utf8_fold(silr_buf *out, const char *s, size_t len)
+{
+    size_t i = 0;
+    char *w;
+
+    silr_buf_reset(out);
+    if (!silr_grow(&out->data, &out->cap, len + 1, 1)) /* folding never lengthens */
+        return false;
+    w = out->data;
     while (i < len) {
-        size_t n, from;
-        while (i < len && (n = space_at(u + i, len - i)) > 0)
-            i += n;
-        from = i;
-        while (i < len && space_at(u + i, len - i) == 0)
-            i++;
-        if (i == from)
-            break;
-        if (out->len > 0)
-            silr_buf_putc(out, ' ');
-        silr_buf_add(out, s + from, i - from);
+        bool apart = w > out->data && w[-1] != ' '; /* a space may follow */
+        uint64_t v;
+        size_t n;
+        if (len - i >= 8 && (apart || s[i] != ' ')) {
+            memcpy(&v, s + i, 8);
+            if (folded8(v)) {
+                memcpy(w, &v, 8);
+                w += 8;
+                i += 8;
+                continue;
+            }
+        }
+        if ((n = space_at((const unsigned char *)s + i, len - i)) == 0)
+            *w++ = s[i++];
+        else if (apart)
+            *w++ = ' ';
+        i += n;
     }
+    if (w > out->data && w[-1] == ' ')
+        w--;
+    out->len = (size_t)(w - out->data);
+    *w = '\0';
+    return true;
 }

@@ -476,18 +476,6 @@ static void real_corpora(void **state)
     silr_free(data);
 }
 
-/* Until task/ has its own: class names, and 1 and -1. */
-__attribute__((weak)) bool silr_task_value(const silr_task *task, const silr_value_map *map, const char *value, int *label)
-{
-    (void)map;
-    for (size_t k = 0; k < task->n_classes; k++)
-        if (strcmp(task->classes[k], value) == 0 || strcmp(k ? "-1" : "1", value) == 0) {
-            *label = (int)k;
-            return true;
-        }
-    return false;
-}
-
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *ftw)
 {
     (void)info, (void)kind, (void)ftw;

@@ -12,14 +12,46 @@ static void folds_white_space(void **state)
     (void)state;
 
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
-        silr_buf_reset(&out);
-        silr_utf8_fold(&out, same[i], strlen(same[i]));
+        assert_true(silr_utf8_fold(&out, same[i], strlen(same[i])));
         assert_string_equal(out.data, "a b");
     }
-    silr_buf_reset(&out);
-    silr_utf8_fold(&out, "\u00e9\u2019 \u200b", strlen("\u00e9\u2019 \u200b"));
+    assert_true(silr_utf8_fold(&out, "\u00e9\u2019 \u200b", strlen("\u00e9\u2019 \u200b")));
     assert_string_equal(out.data, "\u00e9\u2019 \u200b"); /* look-alikes in UTF-8 stay */
     silr_buf_clear(&out);
+}
+
+/* Folding goes eight bytes at a time where it can; it must do what one character at a time does. */
+static void folds_like_the_plain_way(void **state)
+{
+    static const char *const pieces[] = {" ", " ", "a", "word", "\t", "\u00a0", "\u00e9", "\u2003", "\u2019",
+                                         "0123456789", "\x1f", "\x7f", "\u3000", "\u3042"};
+    static const bool blank[] = {1, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1, 0};
+    silr_buf in = {0}, want = {0}, got = {0};
+    silr_rng rng;
+    (void)state;
+
+    silr_rng_init(&rng, 5, SILR_RNG_TEST, 0, 0);
+    for (int t = 0; t < 20000; t++) {
+        bool pending = false;
+        silr_buf_reset(&in);
+        silr_buf_reset(&want);
+        silr_buf_puts(&want, "");
+        silr_buf_puts(&in, "");
+        for (uint64_t n = silr_rng_below(&rng, 20); n > 0; n--) {
+            size_t k = silr_rng_below(&rng, sizeof blank);
+            silr_buf_puts(&in, pieces[k]);
+            if (!blank[k] && pending && want.len > 0)
+                silr_buf_putc(&want, ' ');
+            if (!blank[k])
+                silr_buf_puts(&want, pieces[k]);
+            pending = blank[k];
+        }
+        assert_true(silr_utf8_fold(&got, in.data, in.len));
+        assert_string_equal(got.data, want.data);
+    }
+    silr_buf_clear(&in);
+    silr_buf_clear(&want);
+    silr_buf_clear(&got);
 }
 
 /* 3,000 rows: every tenth text twice or more, families through `g`, some empty. */
@@ -63,7 +95,7 @@ static void groups_stay_together(void **state)
     for (size_t i = 0; i < n; i++) {
         size_t len;
         const char *t = silr_corpus_text(c, i, &len);
-        silr_utf8_fold(&folded[i], t, len);
+        assert_true(silr_utf8_fold(&folded[i], t, len));
         share[silr_corpus_split(c, i)]++;
         assert_true(silr_corpus_group(c, i) < silr_corpus_groups(c));
         if (++size[silr_corpus_group(c, i)] > largest)
@@ -174,7 +206,7 @@ static void shares_of_nothing(void **state)
 }
 
 const struct CMUnitTest split_tests[] = {
-    cmocka_unit_test(folds_white_space),         cmocka_unit_test(groups_stay_together),
+    cmocka_unit_test(folds_white_space), cmocka_unit_test(folds_like_the_plain_way),        cmocka_unit_test(groups_stay_together),
     cmocka_unit_test(same_for_any_threads),      cmocka_unit_test(split_of_others_is_stable),
     cmocka_unit_test(shares_of_nothing),
 };
