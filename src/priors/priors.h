@@ -50,6 +50,9 @@ typedef struct {
  * pseudo[i] is the set of sample item i (SILR_NO_LABEL: left out), weight NULL: all 1. */
 void silr_priors_estimate(silr_priors *out, int K, const double *counts, size_t n,
                           const int *pseudo, const int *truth, const double *weight);
+/* B6's prior rows alone, before any row's own counts: what a purity is shrunk towards. [K][K] */
+void silr_priors_prior_rows(double *prior, int K, size_t n, const int *pseudo, const int *truth,
+                            const double *weight);
 /* Known theta and pi (labelled: {theta, pi}). SILR_EINPUT: not probabilities, wrong number. */
 silr_status silr_priors_given(silr_priors *out, const silr_task *task, const double *counts,
                               silr_error *err);

@@ -52,9 +52,10 @@ static void laplace(double *theta, const double *N, const double *n_eff)
     }
 }
 
-static void shrink(double *theta, const double *N, const double *n_eff, int K)
+/* B6: accuracy on the diagonal, the rest spread by the smoothed class counts. */
+static void prior_rows(double *prior, const double *N, const double *n_eff, int K)
 {
-    double seen[SILR_MAX_CLASSES], n = 0, trace = 0, acc, strength = 2.0 * K;
+    double seen[SILR_MAX_CLASSES], n = 0, trace = 0, acc;
 
     for (int k = 0; k < K; k++) {
         seen[k] = 1;
@@ -68,11 +69,29 @@ static void shrink(double *theta, const double *N, const double *n_eff, int K)
         double others = 0;
         for (int k = 0; k < K; k++)
             others += k == j ? 0 : seen[k];
-        for (int k = 0; k < K; k++) {
-            double prior = k == j ? acc : (1 - acc) * seen[k] / others;
-            theta[j * K + k] = (N[j * K + k] + strength * prior) / (n_eff[j] + strength);
-        }
+        for (int k = 0; k < K; k++)
+            prior[j * K + k] = k == j ? acc : (1 - acc) * seen[k] / others;
     }
+}
+
+static void shrink(double *theta, const double *N, const double *n_eff, int K)
+{
+    const double strength = 2.0 * K;
+
+    prior_rows(theta, N, n_eff, K);
+    for (int j = 0; j < K; j++)
+        for (int k = 0; k < K; k++)
+            theta[j * K + k] =
+                (N[j * K + k] + strength * theta[j * K + k]) / (n_eff[j] + strength);
+}
+
+void silr_priors_prior_rows(double *prior, int K, size_t n, const int *pseudo, const int *truth,
+                            const double *weight)
+{
+    double N[SILR_MAX_CLASSES * SILR_MAX_CLASSES], n_eff[SILR_MAX_CLASSES];
+
+    counts_of(N, n_eff, K, n, pseudo, truth, weight);
+    prior_rows(prior, N, n_eff, K);
 }
 
 /* rho from the sizes of the sets, pi = Theta^T rho; intervals of no width until posterior.c. */

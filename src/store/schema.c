@@ -84,8 +84,8 @@ const char *const silr_store_sql[Q_COUNT] = {
     [Q_ITERATION_ADD] =
         "INSERT OR REPLACE INTO iterations VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
     [Q_ITERATION_GET] =
-        "SELECT priors,train_loss,validation_loss,best_epoch,accepted,estimated,estimated_low,"
-        "estimated_high,flips,seconds,note FROM iterations WHERE iteration=?1",
+        ("SELECT priors,train_loss,validation_loss,best_epoch,accepted,estimated,estimated_low,"
+         "estimated_high,flips,seconds,note FROM iterations WHERE iteration=?1"),
     [Q_ITERATION_COUNT] = "SELECT count(*) FROM iterations",
     [Q_LABELS_ADD] = "INSERT OR REPLACE INTO labels VALUES(?1,?2,?3,?4)",
     [Q_LABELS_GET] = "SELECT n,label,score FROM labels WHERE iteration=?1",

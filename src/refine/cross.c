@@ -1,0 +1,278 @@
+/* cross.c - the cross-fitted scorer of recipe silr (method.md B12, B3).
+ *
+ * Each variant trains one robust UU model a fold, on the texts of the other folds, fresh in every
+ * iteration: truth with weight omega on its labelled texts, the current pseudo-labels elsewhere.
+ * The pseudo-sets are then part truth: set j holds u_j pseudo-labelled texts of purities Theta_j
+ * and labelled ones that are pure, of mass omega l_j, so that the risk is told
+ *     Theta'_j = (Theta_j u_j + omega l_j e_j) / (u_j + omega l_j),   rho'_j ~ u_j + omega l_j.
+ * All models of an iteration go through the features together. */
+#include "refine/ours.h"
+#include <math.h>
+#include <string.h>
+
+/* --- what a member learns from ------------------------------------------------------------------ */
+
+/* Theta', pi' of a variant's training set; Theta from its labels s by its part of the sample. */
+static silr_status purities(const silr_ours *o, const silr_variant *v, double omega, double *theta,
+                            double *pi, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const int K = l->K;
+    double counts[SILR_MAX_CLASSES] = {0}, mass[SILR_MAX_CLASSES], all = 0;
+    silr_status st = SILR_OK;
+    silr_priors *p = silr_alloc(1, sizeof *p);
+    int *pseudo = silr_alloc(l->sample.n, sizeof *pseudo);
+
+    if (!p || !pseudo) {
+        st = silr_fail_memory(err);
+        goto done;
+    }
+    for (size_t i = 0; i < o->n_covered; i++)
+        counts[v->label[o->covered[i]]]++;
+    for (size_t i = 0; i < l->sample.n; i++)
+        pseudo[i] = v->learns[i] ? v->label[l->row_of[l->sample.doc[i]]] : SILR_NO_LABEL;
+    if (l->known)
+        *p = v->start;
+    else
+        silr_priors_estimate(p, K, counts, l->sample.n, pseudo, l->sample.truth, l->sample.weight);
+    memcpy(mass, counts, sizeof mass);
+    memcpy(theta, p->theta, (size_t)(K * K) * sizeof *theta);
+    for (size_t i = 0; i < l->sample.n; i++)
+        if (v->learns[i] && pseudo[i] != SILR_NO_LABEL)
+            mass[pseudo[i]]--; /* u_j: its place is taken by the truth */
+    for (int j = 0; j < K; j++) {
+        double labelled = 0;
+        for (size_t i = 0; i < l->sample.n; i++)
+            labelled += v->learns[i] && l->sample.truth[i] == j ? omega : 0;
+        for (int k = 0; k < K; k++)
+            if (mass[j] + labelled > 0)
+                theta[j * K + k] = (theta[j * K + k] * mass[j] + (k == j ? labelled : 0)) /
+                                   (mass[j] + labelled);
+        mass[j] += labelled;
+        all += mass[j];
+    }
+    for (int k = 0; k < K; k++) {
+        pi[k] = 0;
+        for (int j = 0; j < K; j++)
+            pi[k] += theta[j * K + k] * mass[j] / all;
+    }
+    if (K == 2 && theta[0] < theta[2] + 0.02) { /* D1: the sets may not change sides */
+        double middle = (theta[0] + theta[2]) / 2;
+        theta[0] = fmin(middle + 0.01, 0.99);
+        theta[2] = theta[0] - 0.02;
+        theta[1] = 1 - theta[0];
+        theta[3] = 1 - theta[2];
+    }
+done:
+    silr_free(p);
+    silr_free(pseudo);
+    return st;
+}
+
+/* Fills the F members of variant number `at`; set and weight hold [F][n] and [n]. */
+static silr_status fill_members(const silr_ours *o, size_t at, silr_member *members, int *set,
+                                float *weight, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const silr_variant *v = &o->variant[at];
+    const double phi = l->task->refine.labelled_mass;
+    double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES], pi[SILR_MAX_CLASSES], n_learns = 0, omega;
+    silr_status st;
+
+    for (size_t i = 0; i < l->sample.n; i++)
+        n_learns += v->learns[i];
+    omega = n_learns > 0
+                ? fmax(1, phi / (1 - phi) * ((double)o->n_covered - n_learns) / n_learns)
+                : 1;
+    if ((st = purities(o, v, omega, theta, pi, err)) != SILR_OK)
+        return st;
+    for (size_t d = 0; d < l->n; d++)
+        weight[d] = 1;
+    for (int f = 0; f < o->F; f++) {
+        int *s = set + (size_t)f * l->n;
+        silr_member *m = &members[f];
+        for (size_t d = 0; d < l->n; d++)
+            s[d] = SILR_NO_LABEL;
+        for (size_t i = 0; i < o->n_train; i++) {
+            uint32_t r = l->row_of[o->train[i]];
+            if (o->F == 1 || o->fold[r] != f)
+                s[o->train[i]] = v->label[r];
+        }
+        for (size_t i = 0; i < l->sample.n; i++) {
+            uint32_t d = l->sample.doc[i];
+            if (v->learns[i]) {
+                weight[d] = (float)omega;
+                if (o->F == 1 || o->fold[l->row_of[d]] != f)
+                    s[d] = l->sample.truth[i];
+            }
+        }
+        *m = (silr_member){.set = s, .weight = weight};
+        if ((st = silr_risk_init(&m->risk, l->task->refine.risk, l->task->refine.loss, l->K, theta,
+                                 pi, l->task->refine.lambda, err)) != SILR_OK)
+            return st;
+    }
+    return SILR_OK;
+}
+
+/* --- scores ----------------------------------------------------------------------------------------- */
+
+enum { BLOCK = 4096 };
+
+/* z [n_variants][n_rows][C]: each text by the model that did not see it; others by the mean. */
+static silr_status score_rows(const silr_ours *o, float *z, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const size_t F = (size_t)o->F, C = l->C, width = o->n_variants * F * C;
+    float *scores = silr_alloc(BLOCK * width, sizeof *scores);
+    silr_status st = scores ? SILR_OK : silr_fail_memory(err);
+
+    for (size_t from = 0; from < l->n_rows && st == SILR_OK; from += BLOCK) {
+        size_t n = l->n_rows - from < BLOCK ? l->n_rows - from : BLOCK;
+        st = l->classifier->forward(l->classifier, l->row + from, n, scores, err);
+        for (size_t i = 0; i < n && st == SILR_OK; i++)
+            for (size_t v = 0; v < o->n_variants; v++)
+                for (size_t k = 0; k < C; k++) {
+                    const float *s = scores + i * width + v * F * C + k;
+                    float *to = z + (v * l->n_rows + from + i) * C + k;
+                    if (o->fold[from + i] < F) {
+                        *to = s[o->fold[from + i] * C];
+                        continue;
+                    }
+                    *to = 0;
+                    for (size_t f = 0; f < F; f++)
+                        *to += s[f * C] / (float)F;
+                }
+        if (silr_cancelled() && st == SILR_OK)
+            st = silr_fail(err, SILR_ECANCEL, "interrupted");
+    }
+    silr_free(scores);
+    return st;
+}
+
+/* Median of a column over the covered pool. */
+static double median_of(const silr_ours *o, const float *z, size_t k, double *scratch)
+{
+    for (size_t i = 0; i < o->n_covered; i++)
+        scratch[i] = (double)z[o->covered[i] * o->loop->C + k];
+    silr_sort_doubles(scratch, o->n_covered);
+    return silr_quantile_sorted(scratch, o->n_covered, 0.5);
+}
+
+/* Standardises z over the covered pool: minus its mean over the classes (K > 2), minus each
+ * column's median, over the sd (K > 2: rms sd of the differences z_k - z_l). */
+static void standardise(const silr_ours *o, float *z, double *middle, double *spread,
+                        double *scratch)
+{
+    const size_t C = o->loop->C, n = o->loop->n_rows;
+    double total = 0;
+
+    for (size_t r = 0; r < n && C > 1; r++) {
+        double mean = 0;
+        for (size_t k = 0; k < C; k++)
+            mean += (double)z[r * C + k] / (double)C;
+        for (size_t k = 0; k < C; k++)
+            z[r * C + k] = (float)((double)z[r * C + k] - mean);
+    }
+    for (size_t k = 0; k < C; k++) {
+        double sum = 0, square = 0, m = (double)o->n_covered;
+        middle[k] = median_of(o, z, k, scratch);
+        for (size_t i = 0; i < o->n_covered; i++) {
+            double v = (double)z[o->covered[i] * C + k] - middle[k];
+            sum += v;
+            square += v * v;
+        }
+        total += square / m - sum / m * (sum / m);
+    }
+    /* sum_{k<l} Var(z_k - z_l) = C sum Var z_k, because the centred columns add up to 0 */
+    *spread = sqrt(C > 1 ? 2 * total / (double)(C - 1) : total);
+    if (!(*spread > 1e-9))
+        *spread = 1;
+    for (size_t r = 0; r < n; r++)
+        for (size_t k = 0; k < C; k++)
+            z[r * C + k] = (float)(((double)z[r * C + k] - middle[k]) / *spread);
+}
+
+/* Adds the iteration's models of variant 0 to the blend that will be deployed. */
+static silr_status blend(const silr_ours *o, const double *middle, double spread, silr_error *err)
+{
+    silr_classifier *c = o->loop->classifier;
+    double offset[SILR_MAX_CLASSES];
+    silr_status st = SILR_OK;
+
+    for (size_t k = 0; k < o->loop->C; k++)
+        offset[k] = -middle[k] / (spread * o->F);
+    for (int f = 0; f < o->F && st == SILR_OK && c->blend; f++)
+        st = c->blend(c, (size_t)f, 1 / (spread * o->F), offset, err);
+    return st;
+}
+
+static silr_status add_scores(silr_ours *o, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const size_t size = l->n_rows * l->C;
+    float *z = silr_alloc(o->n_variants * size, sizeof *z);
+    double *scratch = silr_alloc(o->n_covered, sizeof *scratch), middle[SILR_MAX_CLASSES], spread;
+    silr_status st = z && scratch ? SILR_OK : silr_fail_memory(err);
+
+    if (st == SILR_OK)
+        st = score_rows(o, z, err);
+    for (size_t v = 0; v < o->n_variants && st == SILR_OK; v++) {
+        float *zbar = o->variant[v].zbar;
+        standardise(o, z + v * size, middle, &spread, scratch);
+        for (size_t i = 0; i < size; i++)
+            zbar[i] += z[v * size + i];
+        if (v == 0)
+            st = blend(o, middle, spread, err);
+    }
+    silr_free(z);
+    silr_free(scratch);
+    return st;
+}
+
+static double rate(const silr_task *task)
+{
+    return task->refine.learning_rate > 0 ? task->refine.learning_rate : 0.02;
+}
+
+silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const silr_task *task = l->task;
+    const size_t F = (size_t)o->F, members = o->n_variants * F;
+    silr_member *member = silr_calloc(members, sizeof *member);
+    int *set = silr_alloc(members * l->n, sizeof *set);
+    float *weight = silr_alloc(o->n_variants * l->n, sizeof *weight);
+    silr_train_log *logs = silr_calloc(members, sizeof *logs);
+    silr_status st = member && set && weight && logs ? SILR_OK : silr_fail_memory(err);
+    silr_train_opts opts = {
+        .adam = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .l2 = task->refine.l2},
+        .schedule = SILR_LR_LINEAR,
+        .learning_rate = rate(task),
+        .steps = (int)task->refine.steps,
+        .epochs = (int)task->refine.epochs,
+        .batch = (size_t)task->refine.batch,
+        .gate = task->refine.gate,
+        .gate_decay = task->refine.gate_decay,
+        .stratify = true,
+        .seed = (uint64_t)task->seed,
+        .iteration = (uint32_t)iteration,
+    };
+
+    for (size_t v = 0; v < o->n_variants && st == SILR_OK; v++)
+        st = fill_members(o, v, member + v * F, set + v * F * l->n, weight + v * l->n, err);
+    if (st == SILR_OK)
+        st = silr_train(l->classifier, &opts, members, member, o->train, o->n_train, NULL, 0, logs,
+                        err);
+    if (st == SILR_OK)
+        st = add_scores(o, err);
+    *train_loss = 0;
+    for (size_t f = 0; st == SILR_OK && f < F; f++)
+        *train_loss += logs[f].n > 0 ? logs[f].epoch[logs[f].n - 1].train_loss / (double)F : (double)NAN;
+    for (size_t m = 0; logs && m < members; m++)
+        silr_free(logs[m].epoch);
+    silr_free(member);
+    silr_free(set);
+    silr_free(weight);
+    silr_free(logs);
+    return st;
+}

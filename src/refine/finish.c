@@ -1,0 +1,222 @@
+#include "refine/finish.h"
+#include <math.h>
+#include <string.h>
+
+/* --- the account ---------------------------------------------------------------------------------- */
+
+silr_status silr_ours_account(const silr_ours *o, silr_account *a, silr_iteration *it,
+                              silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const size_t n = l->sample.n;
+    double counts[SILR_MAX_CLASSES], share[SILR_MAX_CLASSES], total = 0, se2 = 0, all = 0;
+    int *pseudo = silr_alloc(n, sizeof *pseudo), *right = silr_alloc(n, sizeof *right),
+        *stratum = silr_alloc(n, sizeof *stratum);
+    silr_status st = pseudo && right && stratum ? SILR_OK : silr_fail_memory(err);
+
+    *a = (silr_account){0};
+    it->estimated = (silr_interval){NAN, NAN, NAN};
+    if (st != SILR_OK)
+        goto done;
+    silr_loop_counts(l, o->side, share);
+    silr_loop_counts(l, o->variant[0].out, counts);
+    for (int k = 0; k < l->K; k++)
+        total += share[k];
+    for (int k = 0; k < l->K; k++)
+        share[k] /= total;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t r = l->row_of[l->sample.doc[i]];
+        int now = o->J > 0 ? o->variant[1 + o->label_fold[i]].out[r] : SILR_NO_LABEL;
+        double e, w = l->sample.weight[i];
+        pseudo[i] = now;
+        if (now == SILR_NO_LABEL || o->side[r] == SILR_NO_LABEL)
+            continue;
+        stratum[a->n] = o->side[r];
+        right[a->n++] = now == l->sample.truth[i];
+        e = (now == l->sample.truth[i]) - (o->side[r] == l->sample.truth[i]);
+        a->gain += w * e;
+        se2 += w * w * e * e;
+        all += w;
+    }
+    if (l->known) {
+        it->priors = l->start;
+        goto done;
+    }
+    silr_priors_estimate(&it->priors, l->K, counts, n, pseudo, l->sample.truth, l->sample.weight);
+    silr_priors_posterior(&it->priors, (uint64_t)l->task->seed);
+    if (a->n > 0) {
+        a->gain /= all;
+        a->gain_se = sqrt(se2) / all;
+        silr_certificate(&it->estimated, a->n, stratum, right, (size_t)l->K, share,
+                         (uint64_t)l->task->seed);
+    }
+done:
+    silr_free(pseudo);
+    silr_free(right);
+    silr_free(stratum);
+    return st;
+}
+
+/* --- the classifier as it would be deployed --------------------------------------------------------- */
+
+/* logits = W zbar + b by regression of q on zbar over the covered pool. */
+static silr_status deployed(const silr_ours *o, const silr_variant *v, double *W, double *b,
+                            silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const size_t C = l->C, n = o->n_covered;
+    float *z = silr_alloc(n * C, sizeof *z), *q = silr_alloc(n * C, sizeof *q);
+    silr_status st = z && q ? SILR_OK : silr_fail_memory(err);
+
+    for (size_t i = 0; i < n && st == SILR_OK; i++)
+        for (size_t k = 0; k < C; k++) { /* mean over iterations: the scale of one */
+            z[i * C + k] = v->zbar[o->covered[i] * C + k] / (float)o->done;
+            q[i * C + k] = v->q[o->covered[i] * C + k];
+        }
+    if (st == SILR_OK)
+        st = silr_fit_soft(W, b, l->K, n, z, q, err);
+    silr_free(z);
+    silr_free(q);
+    return st;
+}
+
+static void deployed_probability(const silr_ours *o, const double *W, const double *b,
+                                 const float *zbar, float *prob)
+{
+    const size_t C = o->loop->C;
+    double u[SILR_MAX_CLASSES], p[SILR_MAX_CLASSES];
+
+    for (size_t k = 0; k < C; k++) {
+        u[k] = b[k];
+        for (size_t m = 0; m < C; m++)
+            u[k] += W[k * C + m] * (double)zbar[m] / o->done;
+    }
+    if (C == 1)
+        p[0] = silr_sigmoid(u[0]);
+    else
+        silr_softmax(p, u, C);
+    for (size_t k = 0; k < C; k++)
+        prob[k] = (float)p[k];
+}
+
+silr_status silr_ours_outcome(const silr_ours *o, silr_outcome *out, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const silr_variant *v = &o->variant[0];
+    const size_t C = l->C;
+    double *W = silr_alloc(C * C, sizeof *W), b[SILR_MAX_CLASSES];
+    silr_status st;
+
+    out->label = silr_alloc(l->n_rows, sizeof *out->label);
+    out->prob = silr_alloc(l->n_rows * C, sizeof *out->prob);
+    st = W && out->label && out->prob ? deployed(o, v, W, b, err) : silr_fail_memory(err);
+    for (size_t r = 0; r < l->n_rows && st == SILR_OK; r++) {
+        if (r < l->n_pool && o->side[r] != SILR_NO_LABEL) {
+            out->label[r] = v->out[r];
+            memcpy(out->prob + r * C, v->q + r * C, C * sizeof(float));
+            continue;
+        }
+        deployed_probability(o, W, b, v->zbar + r * C, out->prob + r * C);
+        out->label[r] = silr_top_class(l->K, out->prob + r * C);
+    }
+    silr_free(W);
+    return st;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------ */
+
+/* The newest iteration that the guards accepted; 0: none, the annotator's labels stay. */
+static silr_status last_accepted(const silr_ours *o, int *accepted, silr_error *err)
+{
+    silr_iteration it;
+    silr_status st = SILR_OK;
+
+    for (*accepted = o->done; *accepted > 0; --*accepted) {
+        st = silr_store_iteration_get(o->loop->store, *accepted, &it, 0, NULL, NULL, err);
+        if (st != SILR_OK || it.accepted)
+            break;
+    }
+    return st;
+}
+
+/* Replaces the outcome by an earlier iteration's labels; 0: the annotator's, with its purities. */
+static silr_status fall_back(const silr_ours *o, int iteration, silr_outcome *out, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const size_t C = l->C;
+    int *label = silr_alloc(l->n, sizeof *label);
+    float *score = silr_alloc(l->n, sizeof *score);
+    silr_iteration it;
+    silr_status st = label && score ? SILR_OK : silr_fail_memory(err);
+
+    if (st == SILR_OK && iteration > 0)
+        st = silr_store_iteration_get(l->store, iteration, &it, l->n, label, score, err);
+    for (size_t r = 0; r < l->n_rows && st == SILR_OK; r++) {
+        float *p = out->prob + r * C;
+        int k = iteration > 0 ? label[l->row[r]] : o->side[r];
+        if (o->side[r] == SILR_NO_LABEL)
+            continue; /* no original label: the classifier's answer is all there is */
+        out->label[r] = k;
+        for (size_t m = 0; m < C; m++)
+            p[m] = iteration == 0 ? (float)l->start.theta[(size_t)o->side[r] * (size_t)l->K + m]
+                   : l->K == 2    ? score[l->row[r]]
+                   : (int)m == k  ? score[l->row[r]]
+                                  : (1 - score[l->row[r]]) / (float)(l->K - 1);
+    }
+    silr_free(label);
+    silr_free(score);
+    return st;
+}
+
+/* Test texts have an original label too: for them, as for all, both witnesses count. */
+static silr_status test_rows(const silr_ours *o, silr_outcome *out, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const size_t C = l->C;
+    float *q = silr_alloc(l->n_rows * C, sizeof *q);
+    silr_status st = q ? silr_ours_apply(o, &o->variant[0], q, err) : silr_fail_memory(err);
+
+    for (size_t r = l->n_pool; r < l->n_rows && st == SILR_OK; r++)
+        if (o->side[r] != SILR_NO_LABEL) {
+            memcpy(out->prob + r * C, q + r * C, C * sizeof *q);
+            out->label[r] = silr_ours_rule(o, q + r * C, o->side[r]);
+        }
+    silr_free(q);
+    return st;
+}
+
+static silr_status save_classifier(const silr_ours *o, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    double *W = silr_alloc(l->C * l->C, sizeof *W), b[SILR_MAX_CLASSES];
+    silr_status st = W ? deployed(o, &o->variant[0], W, b, err) : silr_fail_memory(err);
+
+    if (st == SILR_OK)
+        st = l->classifier->save(l->classifier, l->classifier_dir, W, b, o->done, err);
+    silr_free(W);
+    return st;
+}
+
+silr_status silr_ours_finish(silr_ours *o, silr_error *err)
+{
+    silr_loop *l = o->loop;
+    silr_outcome out = {0};
+    int accepted = 0;
+    silr_status st = silr_ours_outcome(o, &out, err);
+
+    if (st == SILR_OK)
+        st = test_rows(o, &out, err);
+    if (st == SILR_OK)
+        st = last_accepted(o, &accepted, err);
+    if (st == SILR_OK && accepted < o->done)
+        st = fall_back(o, accepted, &out, err);
+    if (st == SILR_OK)
+        st = save_classifier(o, err);
+    if (st == SILR_OK)
+        st = silr_ours_sensitivity(o, err);
+    if (st == SILR_OK)
+        st = silr_loop_finish(l, out.label, out.prob, err);
+    silr_free(out.label);
+    silr_free(out.prob);
+    return st;
+}

@@ -1,0 +1,102 @@
+#include "refine/loop.h"
+#include <math.h>
+#include <string.h>
+
+void silr_loop_counts(const silr_loop *l, const int *label_of_row, double *counts)
+{
+    for (int k = 0; k < l->K; k++)
+        counts[k] = 0;
+    for (size_t r = 0; r < l->n_pool; r++)
+        if (label_of_row[r] != SILR_NO_LABEL)
+            counts[label_of_row[r]]++;
+}
+
+int silr_top_class(int K, const float *prob)
+{
+    int best = 0;
+    if (K == 2)
+        return prob[0] > 0.5F ? 0 : 1;
+    for (int k = 1; k < K; k++)
+        if (prob[k] > prob[best])
+            best = k;
+    return best;
+}
+
+int64_t silr_loop_flips(const silr_loop *l, const int *before, const int *after)
+{
+    int64_t flips = 0;
+    for (size_t r = 0; r < l->n_pool; r++)
+        flips += before[r] != after[r];
+    return flips;
+}
+
+silr_status silr_loop_store(silr_loop *l, const silr_iteration *it, const silr_outcome *o,
+                            silr_state_save save, void *ctx, silr_error *err)
+{
+    int *label = silr_alloc(l->n, sizeof *label);
+    float *score = silr_alloc(l->n, sizeof *score);
+    silr_status st = label && score ? SILR_OK : silr_fail_memory(err);
+
+    if (st != SILR_OK)
+        goto done;
+    for (size_t d = 0; d < l->n; d++) {
+        label[d] = l->initial[d];
+        score[d] = NAN;
+    }
+    for (size_t r = 0; r < l->n_rows; r++) {
+        label[l->row[r]] = o->label[r];
+        if (l->K == 2)
+            score[l->row[r]] = o->prob[r];
+        else if (o->label[r] != SILR_NO_LABEL)
+            score[l->row[r]] = o->prob[r * l->C + (size_t)o->label[r]];
+    }
+    if ((st = silr_store_begin(l->store, err)) != SILR_OK)
+        goto done;
+    st = silr_store_iteration(l->store, it, l->n, label, score, err);
+    if (st == SILR_OK && save)
+        st = save(ctx, l->store, err);
+    if (st == SILR_OK)
+        st = silr_store_commit(l->store, err);
+    if (st != SILR_OK)
+        silr_store_rollback(l->store);
+done:
+    silr_free(label);
+    silr_free(score);
+    return st;
+}
+
+/* A person's word is final: probability 1. Texts not in play keep what the annotator said. */
+silr_status silr_loop_finish(silr_loop *l, const int *label, const float *prob, silr_error *err)
+{
+    const size_t K = (size_t)l->K;
+    int *out = silr_alloc(l->n, sizeof *out);
+    float *p = silr_calloc(l->n * K, sizeof *p);
+    silr_status st = out && p ? SILR_OK : silr_fail_memory(err);
+
+    for (size_t d = 0; d < l->n && st == SILR_OK; d++) {
+        uint32_t r = l->row_of[d];
+        int human = l->human[d];
+        out[d] = human != SILR_NO_LABEL ? human : r != UINT32_MAX ? label[r] : l->initial[d];
+        for (size_t k = 0; k < K; k++)
+            if (human != SILR_NO_LABEL)
+                p[d * K + k] = (int)k == human ? 1 : 0;
+            else if (r == UINT32_MAX)
+                p[d * K + k] = l->initial[d] == SILR_NO_LABEL
+                                   ? 1 / (float)K
+                                   : (float)l->start.theta[(size_t)l->initial[d] * K + k];
+            else if (K == 2)
+                p[d * K + k] = k == 0 ? prob[r] : 1 - prob[r];
+            else
+                p[d * K + k] = prob[r * l->C + k];
+    }
+    if (st == SILR_OK && (st = silr_store_begin(l->store, err)) == SILR_OK) {
+        st = silr_store_final(l->store, l->n, l->K, out, p, err);
+        if (st == SILR_OK)
+            st = silr_store_commit(l->store, err);
+        if (st != SILR_OK)
+            silr_store_rollback(l->store);
+    }
+    silr_free(out);
+    silr_free(p);
+    return st;
+}

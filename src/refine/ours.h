@@ -1,0 +1,60 @@
+/* ours.h - recipe silr in pieces (method.md B12); shared by ours.c, cross.c, fuse.c, state.c. */
+#ifndef SILR_REFINE_OURS_H
+#define SILR_REFINE_OURS_H
+
+#include "refine/calibrate.h"
+#include "refine/loop.h"
+#include "refine/stack.h"
+
+/* The recipe is run 1 + J times side by side: variant 0 learns from the whole labelled sample and
+ * gives the result; variant j = 1..J never sees fold j of the sample and tells, on that fold, how
+ * right the result is (label cross-fitting). Each variant trains one scorer a fold of the pool. */
+typedef struct {
+    bool *learns;      /* [sample.n] whether this variant may use the item's truth */
+    int *label;        /* [n_pool] labels it trains on next (s); SILR_NO_LABEL: not covered */
+    float *zbar;       /* [n_rows][C] sum over iterations of standardised out-of-fold scores */
+    silr_priors start; /* of the original labels, from its part of the sample */
+    double T[SILR_MAX_CLASSES * SILR_MAX_CLASSES]; /* P(s0 | y), from `start` */
+    double prior[SILR_MAX_CLASSES * SILR_MAX_CLASSES]; /* K > 2: B6's prior rows */
+    /* the fused outcome of the newest iteration */
+    float *q;          /* [n_pool][C] P(y | x, s0); NAN where not covered */
+    int *out;          /* [n_pool] s0 unless the margin is passed; SILR_NO_LABEL: not covered */
+    silr_calibration calibration;
+    silr_stack *stack;
+    double reliability, centre[SILR_MAX_CLASSES], spread; /* of zbar over the covered pool */
+} silr_variant;
+
+typedef struct {
+    silr_loop *loop;
+    int F, J;                /* folds of the pool, of the sample */
+    size_t n_variants;       /* 1 + J, or 1 where there is no sample */
+    silr_variant *variant;
+    uint8_t *fold;           /* [n_rows]; test rows and strangers: F, "mean over all" */
+    uint8_t *label_fold;     /* [sample.n] 0..J-1 */
+    size_t n_train;
+    uint32_t *train;         /* documents that are trained on: covered, or in the sample */
+    size_t n_covered;
+    uint32_t *covered;       /* rows with an original label */
+    int *side;               /* [n_rows] original label */
+    int done;                /* iterations that zbar holds */
+} silr_ours;
+
+/* folds.c */
+silr_status silr_ours_folds(silr_ours *o, silr_error *err);
+
+/* cross.c: one iteration's training and out-of-fold scores, added to zbar; and the blend. */
+silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, silr_error *err);
+
+/* fuse.c: calibrate, stack, relabel: fills q, out, label of a variant from its zbar. */
+silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err);
+/* q for all rows from the variant's stack (NAN where no original label). u from its calibration. */
+silr_status silr_ours_apply(const silr_ours *o, const silr_variant *v, float *q /* [n_rows][C] */,
+                            silr_error *err);
+/* The output rule on one text: s0 unless P(s0) falls short by the margin. */
+int silr_ours_rule(const silr_ours *o, const float *q, int s0);
+
+/* state.c: zbar and labels of all variants as bytes in the store; and back. */
+silr_status silr_ours_save(void *ours, silr_store *store, silr_error *err);
+silr_status silr_ours_load(silr_ours *o, silr_error *err); /* done = 0: there was none */
+
+#endif

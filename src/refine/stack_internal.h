@@ -1,0 +1,29 @@
+/* stack_internal.h - the two ways to fit a stack; only stack*.c include this. */
+#ifndef SILR_REFINE_STACK_INTERNAL_H
+#define SILR_REFINE_STACK_INTERNAL_H
+
+#include "refine/stack.h"
+
+enum {
+    STACK_KNOTS = 257, /* two classes: q is tabulated over u - centre */
+    STACK_W = 49,      /* two classes: grid of slopes on [0, 2.4] */
+    STACK_C = 61,      /* two classes: grid of offsets on [-7, 7] */
+    STACK_W_MANY = 25, /* K classes: grid of slopes on [0, 2.4] */
+    STACK_SHOW = 256   /* at most so many texts stand for a side in means over it */
+};
+
+struct silr_stack {
+    int K;
+    double slope;
+    /* two classes: logit q at knots, by side */
+    double centre[2], reach, knot[2][STACK_KNOTS];
+    /* K classes */
+    double weight[STACK_W_MANY]; /* posterior of w */
+    double *offset;              /* [STACK_W_MANY][K side][K] */
+    double *middle;              /* [K side][K] mean of u */
+};
+
+silr_status silr_stack_fit_two(silr_stack *s, const silr_stack_data *d, silr_error *err);
+silr_status silr_stack_fit_many(silr_stack *s, const silr_stack_data *d, silr_error *err);
+
+#endif
