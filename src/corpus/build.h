@@ -50,12 +50,12 @@ typedef struct {
 struct silr_corpus {
     silr_document *doc;
     size_t n, cap, groups;
-    silr_arena arena;   /* ids */
-    silr_arena *text;   /* one a thread */
+    silr_arena arena; /* ids */
+    silr_arena *text; /* one a thread */
     size_t n_text;
     silr_kept kept[SILR_KEPT_MAX];
     size_t n_kept;
-    char *text_column;  /* NULL: a template */
+    char *text_column; /* NULL: a template */
     silr_id_table ids;
     silr_corpus_stats stats;
     silr_sha256 digest;

@@ -17,17 +17,17 @@ typedef enum { PLAIN, GZIP, ZSTD } packing;
 
 struct silr_bytes {
     char *name;
-    int fd;               /* -1: memory */
+    int fd; /* -1: memory */
     const unsigned char *memory;
-    size_t left;          /* of memory */
-    EVP_MD_CTX *digest;   /* borrowed; NULL: none */
+    size_t left;        /* of memory */
+    EVP_MD_CTX *digest; /* borrowed; NULL: none */
     packing packing;
     z_stream gz;
     bool gz_ready;
     ZSTD_DStream *zst;
-    bool inside;          /* a member or frame is not complete */
-    bool eof;             /* no more raw bytes */
-    size_t at, have;      /* raw[at .. have) is not used yet */
+    bool inside;     /* a member or frame is not complete */
+    bool eof;        /* no more raw bytes */
+    size_t at, have; /* raw[at .. have) is not used yet */
     unsigned char raw[RAW];
 };
 
@@ -150,8 +150,7 @@ static silr_status make(silr_bytes **out, const char *path, const void *memory, 
     return SILR_OK;
 }
 
-silr_status silr_bytes_open(silr_bytes **out, const char *path, EVP_MD_CTX *digest,
-                            silr_error *err)
+silr_status silr_bytes_open(silr_bytes **out, const char *path, EVP_MD_CTX *digest, silr_error *err)
 {
     return make(out, path, NULL, 0, silr_file_label(path), digest, err);
 }

@@ -33,7 +33,7 @@ typedef silr_status (*silr_bad_row)(void *ctx, const char *file, uint64_t line, 
                                     silr_error *err);
 
 /* Reads all files of the task: format by extension or task, .gz and .zst unpacked, "-" is stdin.
- * Keeps the columns that text, id, label, group and the annotator name. Draws the split: whole
+ * Keeps the columns that text (if it is one), group and the annotator name. Draws the split: whole
  * groups (equal texts after folding white space; equal `group`) by seed. Documents keep order.
  * bad NULL: the first bad row is an error. SILR_EINPUT: nothing readable, a column that does not
  * exist (with those that do), more than max_bad bad rows. */
@@ -50,10 +50,12 @@ silr_split silr_corpus_split(const silr_corpus *c, size_t i);
 uint32_t silr_corpus_group(const silr_corpus *c, size_t i);
 size_t silr_corpus_groups(const silr_corpus *c);
 uint64_t silr_corpus_hash(const silr_corpus *c, size_t i); /* of id and text */
-/* Value of a kept column as text; NULL: null, missing or empty. */
+/* Value of a kept column as text; NULL: null, missing or empty. Never that of `label`, unless it is
+ * the annotator's column too. */
 const char *silr_corpus_column(const silr_corpus *c, size_t i, const char *column);
 const silr_corpus_stats *silr_corpus_info(const silr_corpus *c);
-/* SHA-256 over the files' bytes, in order: the identity of the corpus. Not for stdin (of texts). */
+/* SHA-256 over the files' bytes as they are on disk, in order: the identity of the corpus, the same
+ * with and without `limit`. Of standard input: over what was read of it. */
 const silr_sha256 *silr_corpus_digest(const silr_corpus *c);
 
 /* The true class of document i, or SILR_NO_LABEL. Only for priors/ and report/. */
@@ -62,7 +64,7 @@ int silr_corpus_truth(const silr_corpus *c, size_t i);
 /* Finds a document by id; SIZE_MAX: none. */
 size_t silr_corpus_find(const silr_corpus *c, const char *id);
 
-/* The digest alone, without parsing (for a resume with nothing to do). */
+/* The digest alone, without parsing (for a resume with nothing to do). SILR_EINPUT for stdin. */
 silr_status silr_corpus_digest_files(silr_sha256 *out, const silr_task *task, silr_error *err);
 
 /* --- rows without a task: predict, init ------------------------------------------------------ */
@@ -84,8 +86,8 @@ typedef struct {
 /* path "-": stdin. format AUTO: by extension, else by the first bytes. */
 silr_status silr_rows_open(silr_rows **out, const char *path, silr_format format, silr_error *err);
 /* 1: a row; 0: the end; negative: a silr_status. SILR_EINPUT: this row is bad, the next call goes
- * on behind it; anything else is final, also a
- * truncated or damaged file and a quote that is never closed (SILR_EIO). */
+ * on behind it; anything else is final, also a truncated or damaged file and a quote that is never
+ * closed (SILR_EIO). */
 int silr_rows_next(silr_rows *r, silr_row *row, silr_error *err);
 silr_format silr_rows_format(const silr_rows *r);
 void silr_rows_close(silr_rows *r);

@@ -37,7 +37,9 @@ static int hex4(const char *s)
     int v = 0;
     for (int i = 0; i < 4; i++) {
         int c = (unsigned char)s[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int digit = c >= '0' && c <= '9'                 ? c - '0'
+                    : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                         : -1;
         if (digit < 0)
             return -1;
         v = v << 4 | digit;
@@ -116,7 +118,8 @@ static char *run_end(char *p, const char *end)
         slash = v ^ (ones * '\\');
         /* A byte is zero, or below 0x20: its high bit comes up in a borrow. Bytes from 0x80 are let
          * through by ~v; a borrow may carry into a neighbour, and then the slow loop looks. */
-        if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((v - ones * 0x20) & ~v)) & high)
+        if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((v - ones * 0x20) & ~v)) &
+            high)
             break;
         p += 8;
     }
@@ -223,8 +226,17 @@ static bool scalar(scan *j)
         return word(j, "false");
     case 'n':
         return word(j, "null");
-    case '-': case '0': case '1': case '2': case '3': case '4':
-    case '5': case '6': case '7': case '8': case '9':
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9':
         return number(j);
     default:
         return fail(j, "a value is missing or unknown");
@@ -311,7 +323,9 @@ static bool value(scan *j, silr_field *f)
             return false;
     } else {
         char c = j->p < j->end ? *j->p : '\0';
-        f->kind = c == 'n' ? SILR_VALUE_NULL : c == 't' || c == 'f' ? SILR_VALUE_BOOL : SILR_VALUE_NUMBER;
+        f->kind = c == 'n'               ? SILR_VALUE_NULL
+                  : c == 't' || c == 'f' ? SILR_VALUE_BOOL
+                                         : SILR_VALUE_NUMBER;
         if (!scalar(j))
             return false;
     }
@@ -385,7 +399,8 @@ silr_status silr_json_parse(silr_record *r, silr_fields *f)
         if (!j.why[0])
             snprintf(f->why, sizeof f->why, "not a JSON object (one {...} a line)");
         else
-            snprintf(f->why, sizeof f->why, "broken JSON at byte %zu: %s", (size_t)(j.p - j.from) + 1, j.why);
+            snprintf(f->why, sizeof f->why, "broken JSON at byte %zu: %s",
+                     (size_t)(j.p - j.from) + 1, j.why);
         return SILR_EINPUT;
     }
     /* Only now: the byte behind a number is read as a comma or brace before. */

@@ -58,8 +58,9 @@ silr_status silr_fasttext_parse(silr_record *r, silr_fields *f)
     label = at + MARK;
     len = (size_t)(stop - label);
     if (find_label(stop, end) || len > LABEL_MAX) {
-        snprintf(f->why, sizeof f->why, "%s", len > LABEL_MAX ? "the __label__ is longer than 250 bytes"
-                 : "more than one __label__; silr gives a text one class");
+        snprintf(f->why, sizeof f->why, "%s",
+                 len > LABEL_MAX ? "the __label__ is longer than 250 bytes"
+                                 : "more than one __label__; silr gives a text one class");
         return SILR_EINPUT;
     }
     while (stop < end && (*stop == ' ' || *stop == '\t'))

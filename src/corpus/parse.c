@@ -5,7 +5,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* --- what is wanted ---------------------------------------------------------------------------- */
+/* --- what is wanted ----------------------------------------------------------------------------
+ */
 
 static int want(silr_wanted *w, const char *name, size_t len, const char *knob, bool text)
 {
@@ -50,7 +51,8 @@ silr_status silr_wanted_init(silr_wanted *w, const silr_task *task, silr_error *
     silr_status st;
     int slot;
 
-    *w = (silr_wanted){.max_bytes = (size_t)(task->corpus.max_bytes > 0 ? task->corpus.max_bytes : 0)};
+    *w = (silr_wanted){.max_bytes =
+                           (size_t)(task->corpus.max_bytes > 0 ? task->corpus.max_bytes : 0)};
     w->template_text = task->corpus.text ? task->corpus.text : "text";
     w->single = silr_template_single(w->template_text);
     if ((st = silr_template_check(w->template_text, err)) != SILR_OK)
@@ -72,9 +74,11 @@ void silr_wanted_clear(silr_wanted *w)
     silr_arena_clear(&w->names);
 }
 
-/* --- one row ----------------------------------------------------------------------------------- */
+/* --- one row -----------------------------------------------------------------------------------
+ */
 
-static void bad(silr_worker *own, silr_parsed *out, const char *column, size_t len, const char *what)
+static void bad(silr_worker *own, silr_parsed *out, const char *column, size_t len,
+                const char *what)
 {
     silr_buf b = {0};
     silr_buf_printf(&b, column ? "\"%.*s\" %s" : "%.*s%s", (int)len, column ? column : "", what);
@@ -182,7 +186,9 @@ static void keep_value(silr_worker *own, const silr_field *f, const char **value
         return;
     silr_buf_reset(&own->repair);
     silr_utf8_repair(&own->repair, f->value, f->len, &unused, &unused);
-    *value = own->repair.failed ? NULL : silr_arena_strndup(&own->batch, own->repair.data, own->repair.len);
+    *value = own->repair.failed
+                 ? NULL
+                 : silr_arena_strndup(&own->batch, own->repair.data, own->repair.len);
     if (!*value)
         out->status = SILR_ENOMEM;
 }

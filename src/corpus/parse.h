@@ -4,7 +4,13 @@
 
 #include "corpus/build.h"
 
-typedef enum { SILR_ROLE_ID, SILR_ROLE_LABEL, SILR_ROLE_GROUP, SILR_ROLE_ANNOTATOR, SILR_ROLES } silr_role;
+typedef enum {
+    SILR_ROLE_ID,
+    SILR_ROLE_LABEL,
+    SILR_ROLE_GROUP,
+    SILR_ROLE_ANNOTATOR,
+    SILR_ROLES
+} silr_role;
 enum { SILR_WANTED_MAX = 60 };
 
 /* The columns that a task names, each once. */
@@ -14,10 +20,10 @@ typedef struct {
     const char *knob[SILR_WANTED_MAX]; /* that names it, for messages */
     bool text[SILR_WANTED_MAX];        /* part of the text */
     size_t n;
-    int slot[SILR_ROLES];              /* -1: not asked for */
+    int slot[SILR_ROLES]; /* -1: not asked for */
     const char *template_text;
     bool single;
-    size_t max_bytes;                  /* 0: any */
+    size_t max_bytes; /* 0: any */
     silr_arena names;
 } silr_wanted;
 silr_status silr_wanted_init(silr_wanted *w, const silr_task *task, silr_error *err);
@@ -25,14 +31,14 @@ void silr_wanted_clear(silr_wanted *w);
 
 /* One row, as a thread leaves it for the one that puts the corpus together. */
 typedef struct {
-    silr_status status;    /* SILR_EINPUT: a bad row, why; SILR_ENOMEM */
+    silr_status status; /* SILR_EINPUT: a bad row, why; SILR_ENOMEM */
     bool bad_utf8, nul, cut, empty, final;
-    int missing;           /* slot of a text column that the row lacks; -1: none */
+    int missing; /* slot of a text column that the row lacks; -1: none */
     uint32_t len;
-    const char *text;      /* in the thread's arena */
+    const char *text; /* in the thread's arena */
     const char *why;
     const char *value[SILR_ROLES]; /* NULL: null, missing, empty; live as long as the batch */
-    uint64_t seen;         /* bit k: slot k is in the row */
+    uint64_t seen;                 /* bit k: slot k is in the row */
     uint64_t line;
     silr_fold fold;
 } silr_parsed;

@@ -11,9 +11,9 @@
 #include <string.h>
 
 enum {
-    BATCH = 4 << 20,     /* bytes read before the threads set to work */
-    NAMED_ROWS = 100,    /* rows whose columns are remembered, to name them in an error */
-    PATIENCE = 1000      /* rows without the text column before we say that there is none */
+    BATCH = 4 << 20,  /* bytes read before the threads set to work */
+    NAMED_ROWS = 100, /* rows whose columns are remembered, to name them in an error */
+    PATIENCE = 1000   /* rows without the text column before we say that there is none */
 };
 
 typedef struct {
@@ -36,10 +36,10 @@ typedef struct {
     silr_record *record; /* of the batch */
     silr_parsed *parsed;
     size_t n, record_cap, parsed_cap;
-    silr_fold *fold;     /* of every document */
+    silr_fold *fold; /* of every document */
     size_t fold_cap;
-    uint64_t seen;       /* columns that some row had */
-    lacking *lacks;      /* rows without a text column that no row had so far */
+    uint64_t seen;  /* columns that some row had */
+    lacking *lacks; /* rows without a text column that no row had so far */
     size_t n_lacks, lacks_cap;
     silr_interned names; /* columns that there are */
     size_t named;
@@ -47,7 +47,8 @@ typedef struct {
     bool full;           /* task->limit is reached */
 } reader;
 
-/* --- complaints -------------------------------------------------------------------------------- */
+/* --- complaints --------------------------------------------------------------------------------
+ */
 
 static silr_status no_column(reader *rd, size_t slot, silr_error *err)
 {
@@ -71,8 +72,8 @@ static silr_status bad_row(reader *rd, const char *file, uint64_t line, const ch
                            silr_error *err)
 {
     if (rd->c->stats.bad_rows++ == 0)
-        snprintf(rd->first_bad, sizeof rd->first_bad, "%s:%llu: %s", file,
-                 (unsigned long long)line, why);
+        snprintf(rd->first_bad, sizeof rd->first_bad, "%s:%llu: %s", file, (unsigned long long)line,
+                 why);
     if (!rd->bad)
         return silr_fail(err, SILR_EINPUT, "%s:%llu: %s", file, (unsigned long long)line, why);
     return rd->bad(rd->ctx, file, line, why, err);
@@ -123,13 +124,15 @@ static silr_status unknown_label(reader *rd, const char *file, uint64_t line, co
         silr_buf_printf(&list, "%s%s", k ? ", " : "", rd->task->classes[k]);
     st = silr_fail(err, SILR_EINPUT,
                    "%s:%llu: \"%s\" is \"%.100s\", which is no class (%s); map it in "
-                   "corpus.label_values", file, (unsigned long long)line, rd->task->corpus.label,
-                   value, list.data ? list.data : "none");
+                   "corpus.label_values",
+                   file, (unsigned long long)line, rd->task->corpus.label, value,
+                   list.data ? list.data : "none");
     silr_buf_clear(&list);
     return st;
 }
 
-/* --- putting the corpus together --------------------------------------------------------------- */
+/* --- putting the corpus together ---------------------------------------------------------------
+ */
 
 static silr_status put_id(reader *rd, const char *id)
 {
@@ -178,7 +181,8 @@ static silr_status put_document(reader *rd, const char *file, const silr_parsed 
         !silr_grow(&rd->fold, &rd->fold_cap, c->n + 1, sizeof *rd->fold))
         return silr_fail_memory(err);
     rd->fold[c->n] = p->fold;
-    c->doc[c->n++] = (silr_document){.text = p->text, .len = p->len, .truth = truth, .empty = p->empty};
+    c->doc[c->n++] =
+        (silr_document){.text = p->text, .len = p->len, .truth = truth, .empty = p->empty};
     if (put_id(rd, p->value[SILR_ROLE_ID]) != SILR_OK || put_columns(rd, p) != SILR_OK)
         return silr_fail_memory(err);
     c->stats.documents = c->n;
@@ -206,13 +210,15 @@ static silr_status put(reader *rd, const char *file, const silr_parsed *p, silr_
     if (p->status != SILR_EINPUT)
         return silr_fail_memory(err);
     if (p->final)
-        return silr_fail(err, SILR_EINPUT, "%s:%llu: %s", file, (unsigned long long)p->line, p->why);
+        return silr_fail(err, SILR_EINPUT, "%s:%llu: %s", file, (unsigned long long)p->line,
+                         p->why);
     if (p->missing >= 0)
         return hold_back(rd, &(lacking){file, p->line, p->missing}, err);
     return bad_row(rd, file, p->line, p->why, err);
 }
 
-/* --- batches ----------------------------------------------------------------------------------- */
+/* --- batches -----------------------------------------------------------------------------------
+ */
 
 /* The columns of the first rows, from copies: parsing writes into a record. */
 static silr_status remember_names(reader *rd, const silr_source *s)
@@ -314,7 +320,8 @@ static silr_status digest_file(reader *rd, const char *path, silr_error *err)
     return st;
 }
 
-/* --- the whole --------------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------------------
+ */
 
 static silr_status check(reader *rd, silr_error *err)
 {
@@ -323,17 +330,20 @@ static silr_status check(reader *rd, silr_error *err)
     if (s->rows == 0 && rd->n_files == 1)
         return silr_fail(err, SILR_EINPUT, "%s: no documents", silr_file_label(rd->files[0]));
     if (s->rows == 0)
-        return silr_fail(err, SILR_EINPUT, "corpus.files: no documents in any of %zu files", rd->n_files);
+        return silr_fail(err, SILR_EINPUT, "corpus.files: no documents in any of %zu files",
+                         rd->n_files);
     if (rd->c->n == 0 && s->bad_rows == s->rows)
-        return silr_fail(err, SILR_EINPUT, "no documents: none of %zu rows can be read; the first: %s",
-                         s->rows, rd->first_bad);
+        return silr_fail(err, SILR_EINPUT,
+                         "no documents: none of %zu rows can be read; the first: %s", s->rows,
+                         rd->first_bad);
     for (size_t k = 0; k < rd->wanted.n; k++)
         if (!(rd->seen >> k & 1))
             return no_column(rd, k, err);
     if ((double)s->bad_rows > rd->task->corpus.max_bad * (double)s->rows)
-        return silr_fail(err, SILR_EINPUT,
-                         "%zu of %zu rows are bad, more than corpus.max_bad (%g) allows; the first: %s",
-                         s->bad_rows, s->rows, rd->task->corpus.max_bad, rd->first_bad);
+        return silr_fail(
+            err, SILR_EINPUT,
+            "%zu of %zu rows are bad, more than corpus.max_bad (%g) allows; the first: %s",
+            s->bad_rows, s->rows, rd->task->corpus.max_bad, rd->first_bad);
     return SILR_OK;
 }
 
@@ -360,7 +370,8 @@ static silr_status set_up(reader *rd, silr_error *err)
     if (w->single && !(c->text_column = silr_strdup(w->template_text)))
         return silr_fail_memory(err);
     for (int role = SILR_ROLE_GROUP; role <= SILR_ROLE_ANNOTATOR; role++)
-        if (w->slot[role] >= 0 && !(c->kept[c->n_kept++].name = silr_strdup(w->name[w->slot[role]])))
+        if (w->slot[role] >= 0 &&
+            !(c->kept[c->n_kept++].name = silr_strdup(w->name[w->slot[role]])))
             return silr_fail_memory(err);
     return SILR_OK;
 }

@@ -55,7 +55,8 @@ silr_status silr_source_fill(silr_source *s, size_t want, silr_error *err)
     return st;
 }
 
-/* --- the format -------------------------------------------------------------------------------- */
+/* --- the format --------------------------------------------------------------------------------
+ */
 
 static bool has_extension(const char *name, const char *ext)
 {
@@ -123,7 +124,8 @@ static silr_format by_bytes(const silr_source *s)
     return looks_like_header(p, line) ? SILR_FORMAT_CSV : SILR_FORMAT_PLAIN;
 }
 
-/* --- opening ----------------------------------------------------------------------------------- */
+/* --- opening -----------------------------------------------------------------------------------
+ */
 
 static silr_status skip_mark(silr_source *s, silr_error *err)
 {
@@ -214,7 +216,8 @@ void silr_source_close(silr_source *s)
     silr_free(s);
 }
 
-/* --- cutting ----------------------------------------------------------------------------------- */
+/* --- cutting -----------------------------------------------------------------------------------
+ */
 
 static bool is_csv(const silr_source *s)
 {
@@ -300,7 +303,8 @@ int silr_source_next(silr_source *s, silr_record *r, bool may_fill, silr_error *
     }
 }
 
-/* --- fields ------------------------------------------------------------------------------------ */
+/* --- fields ------------------------------------------------------------------------------------
+ */
 
 silr_status silr_fields_init(silr_fields *f, const char *const *wanted, const size_t *wanted_len,
                              size_t n)

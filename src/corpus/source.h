@@ -14,9 +14,9 @@
 #include <openssl/evp.h>
 
 enum {
-    SILR_RECORD_MAX = 8 << 20,  /* bytes of one row: more is a damaged file, not a document */
-    SILR_COLUMNS_MAX = 4096,    /* columns of one row, where all of them are asked for */
-    SILR_DEPTH_MAX = 64         /* objects in arrays in objects ... */
+    SILR_RECORD_MAX = 8 << 20, /* bytes of one row: more is a damaged file, not a document */
+    SILR_COLUMNS_MAX = 4096,   /* columns of one row, where all of them are asked for */
+    SILR_DEPTH_MAX = 64        /* objects in arrays in objects ... */
 };
 
 /* --- bytes.c ---------------------------------------------------------------------------------- */
@@ -52,14 +52,15 @@ typedef struct silr_source {
     const char *name; /* for messages; owned */
     silr_bytes *in;
     silr_format format;
-    char delimiter;           /* of CSV and TSV */
+    char delimiter; /* of CSV and TSV */
     size_t n_header;
-    char **header;            /* columns of CSV and TSV */
-    char *buf;                /* cap bytes and one more */
-    size_t cap, at, scan, end; /* record begins at `at`, looked through up to `scan`, filled to `end` */
-    uint64_t line, lines;     /* of the record at `at`; line ends met in it so far */
-    int state;                /* of the CSV cutter */
-    uint64_t quote_line;      /* where its last quote began */
+    char **header; /* columns of CSV and TSV */
+    char *buf;     /* cap bytes and one more */
+    size_t cap, at, scan,
+        end;              /* record begins at `at`, looked through up to `scan`, filled to `end` */
+    uint64_t line, lines; /* of the record at `at`; line ends met in it so far */
+    int state;            /* of the CSV cutter */
+    uint64_t quote_line;  /* where its last quote began */
     bool eof, skipping, started;
     char *owned_name;
 } silr_source;

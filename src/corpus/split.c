@@ -42,8 +42,8 @@ static silr_status join_texts(silr_corpus *c, const silr_fold *fold, uint32_t *p
         size_t at = fold[i].low & (slots - 1);
         if (c->doc[i].empty)
             continue;
-        while (table[at] && (fold[table[at] - 1].low != fold[i].low ||
-                             fold[table[at] - 1].high != fold[i].high))
+        while (table[at] &&
+               (fold[table[at] - 1].low != fold[i].low || fold[table[at] - 1].high != fold[i].high))
             at = (at + 1) & (slots - 1);
         if (table[at]) {
             c->stats.duplicates++;
@@ -112,9 +112,9 @@ static void cut(silr_corpus *c, const uint32_t *order, const uint32_t *size, uin
     for (size_t k = 0; k < c->groups; k++) {
         uint32_t g = order[k];
         double middle = (double)before + (double)size[g] / 2;
-        split[g] = middle <= train ? SILR_TRAIN
+        split[g] = middle <= train                                  ? SILR_TRAIN
                    : middle <= validation || task->corpus.test <= 0 ? SILR_VALIDATION
-                                                                      : SILR_TEST;
+                                                                    : SILR_TEST;
         if (split[g] == SILR_VALIDATION && task->corpus.validation <= 0)
             split[g] = SILR_TRAIN;
         before += size[g];

@@ -49,7 +49,8 @@ silr_status silr_template_check(const char *text, silr_error *err)
     if (how < 0)
         return silr_fail(err, SILR_EINPUT,
                          "corpus.text: \"%s\": a brace has no partner or no column in it (write {{ "
-                         "or }} for a brace)", text);
+                         "or }} for a brace)",
+                         text);
     if (columns == 0)
         return silr_fail(err, SILR_EINPUT, "corpus.text: \"%s\": names no column", text);
     return SILR_OK;
@@ -66,8 +67,8 @@ static silr_status add_column(const silr_row *row, const char *name, size_t len,
         return silr_fail(err, SILR_EINPUT, "has no \"%.*s\"", (int)len, name);
     if (single && !row->values[i])
         return silr_fail(err, SILR_EINPUT, "\"%.*s\" is null", (int)len, name);
-    if (row->kinds && (row->kinds[i] == SILR_VALUE_NESTED ||
-                       (single && row->kinds[i] != SILR_VALUE_STRING)))
+    if (row->kinds &&
+        (row->kinds[i] == SILR_VALUE_NESTED || (single && row->kinds[i] != SILR_VALUE_STRING)))
         return silr_fail(err, SILR_EINPUT, "\"%.*s\" is not a string", (int)len, name);
     if (row->values[i])
         silr_buf_add(out, row->values[i], row->lens[i]);

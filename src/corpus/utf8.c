@@ -103,7 +103,8 @@ static size_t space_at(const unsigned char *s, size_t left)
     if (s[0] == 0xe1)
         return s[1] == 0x9a && s[2] == 0x80 ? 3 : 0;
     if (s[0] == 0xe2 && s[1] == 0x80)
-        return (s[2] >= 0x80 && s[2] <= 0x8a) || s[2] == 0xa8 || s[2] == 0xa9 || s[2] == 0xaf ? 3 : 0;
+        return (s[2] >= 0x80 && s[2] <= 0x8a) || s[2] == 0xa8 || s[2] == 0xa9 || s[2] == 0xaf ? 3
+                                                                                              : 0;
     if (s[0] == 0xe2 && s[1] == 0x81)
         return s[2] == 0x9f ? 3 : 0;
     return s[0] == 0xe3 && s[1] == 0x80 && s[2] == 0x80 ? 3 : 0;

@@ -15,7 +15,7 @@ typedef struct {
     char *classes[2], *files[4];
 } by_hand;
 
-extern char folder[];                                      /* of this run of the tests */
+extern char folder[]; /* of this run of the tests */
 void put_file(const char *name, const char *bytes, size_t len);
 void put_text(const char *name, const char *text);
 /* A task over one file of the folder: column "text", two classes, 70/10/20. */

@@ -82,7 +82,8 @@ silr_status count_bad(void *ctx, const char *file, uint64_t line, const char *wh
     return SILR_OK;
 }
 
-/* --- bad input, word by word ------------------------------------------------------------------- */
+/* --- bad input, word by word -------------------------------------------------------------------
+ */
 
 static void bad_input(void **state)
 {
@@ -96,25 +97,44 @@ static void bad_input(void **state)
         {"r.jsonl", "\n \n", "text", NULL, NULL, "r.jsonl: no documents"},
         {"r.csv", "", "text", NULL, NULL, "r.csv: no documents"},
         {"r.csv", "text\n", "text", NULL, NULL, "r.csv: no documents"},
-        {"r.jsonl", "{\"text\":\"a\"}\n{\"text\":3}\n", "text", NULL, NULL, "r.jsonl:2: \"text\" is not a string"},
-        {"r.jsonl", "{\"text\":\"a\"}\n{\"text\":null}\n", "text", NULL, NULL, "r.jsonl:2: \"text\" is null"},
-        {"r.jsonl", "{\"text\":\"a\"}\n{\"text\":[\"b\"]}\n", "text", NULL, NULL, "r.jsonl:2: \"text\" is not a string"},
-        {"r.jsonl", "{\"text\":\"a\"}\n{\"body\":\"b\"}\n", "text", NULL, NULL, "r.jsonl:2: \"text\" is missing"},
-        {"r.jsonl", "{\"body\":\"b\"}\n{\"text\":\"a\"}\n", "text", NULL, NULL, "r.jsonl:1: \"text\" is missing"},
-        {"r.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\"\n", "text", NULL, NULL, "r.jsonl:2: broken JSON at byte 12: a comma or } was expected"},
-        {"r.jsonl", "{\"body\":\"a\",\"n\":1}\n", "text", NULL, NULL, "corpus.text: no column \"text\" in r.jsonl; there are: body, n"},
-        {"r.csv", "body,n\na,1\n", "text", NULL, NULL, "corpus.text: no column \"text\" in r.csv; there are: body, n"},
-        {"r.txt", "hello\n", "body", NULL, NULL, "corpus.text: no column \"body\" in r.txt; there are: text"},
-        {"r.jsonl", "{\"text\":\"a\",\"n\":1}\n", "text", "id", NULL, "corpus.id: no column \"id\" in r.jsonl; there are: text, n"},
-        {"r.jsonl", "{\"text\":\"a\",\"n\":1}\n", "text", NULL, "label", "corpus.label: no column \"label\" in r.jsonl; there are: text, n"},
-        {"r.jsonl", "{\"t\":\"a\",\"n\":1}\n", "{t}: {u}", NULL, NULL, "corpus.text: no column \"u\" in r.jsonl; there are: t, n"},
+        {"r.jsonl", "{\"text\":\"a\"}\n{\"text\":3}\n", "text", NULL, NULL,
+         "r.jsonl:2: \"text\" is not a string"},
+        {"r.jsonl", "{\"text\":\"a\"}\n{\"text\":null}\n", "text", NULL, NULL,
+         "r.jsonl:2: \"text\" is null"},
+        {"r.jsonl", "{\"text\":\"a\"}\n{\"text\":[\"b\"]}\n", "text", NULL, NULL,
+         "r.jsonl:2: \"text\" is not a string"},
+        {"r.jsonl", "{\"text\":\"a\"}\n{\"body\":\"b\"}\n", "text", NULL, NULL,
+         "r.jsonl:2: \"text\" is missing"},
+        {"r.jsonl", "{\"body\":\"b\"}\n{\"text\":\"a\"}\n", "text", NULL, NULL,
+         "r.jsonl:1: \"text\" is missing"},
+        {"r.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\"\n", "text", NULL, NULL,
+         "r.jsonl:2: broken JSON at byte 12: a comma or } was expected"},
+        {"r.jsonl", "{\"body\":\"a\",\"n\":1}\n", "text", NULL, NULL,
+         "corpus.text: no column \"text\" in r.jsonl; there are: body, n"},
+        {"r.csv", "body,n\na,1\n", "text", NULL, NULL,
+         "corpus.text: no column \"text\" in r.csv; there are: body, n"},
+        {"r.txt", "hello\n", "body", NULL, NULL,
+         "corpus.text: no column \"body\" in r.txt; there are: text"},
+        {"r.jsonl", "{\"text\":\"a\",\"n\":1}\n", "text", "id", NULL,
+         "corpus.id: no column \"id\" in r.jsonl; there are: text, n"},
+        {"r.jsonl", "{\"text\":\"a\",\"n\":1}\n", "text", NULL, "label",
+         "corpus.label: no column \"label\" in r.jsonl; there are: text, n"},
+        {"r.jsonl", "{\"t\":\"a\",\"n\":1}\n", "{t}: {u}", NULL, NULL,
+         "corpus.text: no column \"u\" in r.jsonl; there are: t, n"},
         {"r.jsonl", "{\"text\":\"a\",\"label\":\"maybe\"}\n", "text", NULL, "label",
-         "r.jsonl:1: \"label\" is \"maybe\", which is no class (positive, negative); map it in corpus.label_values"},
-        {"r.csv", "text\n\"a\nb\n", "text", NULL, NULL, "r.csv:2: a quote begins here that is never closed"},
-        {"r.csv", "text,text\na,b\n", "text", NULL, NULL, "r.csv:1: the header has two columns \"text\""},
-        {"r.jsonl.gz", "{\"text\":\"a\"}\n", "text", NULL, NULL, "r.jsonl.gz: not a gzip file, whatever its name says"},
-        {"r.jsonl.zst", "{\"text\":\"a\"}\n", "text", NULL, NULL, "r.jsonl.zst: not a zstd file, whatever its name says"},
-        {"r.jsonl", "{\"text\":\"a\"}\n", "{text", NULL, NULL, "corpus.text: \"{text\": a brace has no partner or no column in it (write {{ or }} for a brace)"},
+         "r.jsonl:1: \"label\" is \"maybe\", which is no class (positive, negative); map it in "
+         "corpus.label_values"},
+        {"r.csv", "text\n\"a\nb\n", "text", NULL, NULL,
+         "r.csv:2: a quote begins here that is never closed"},
+        {"r.csv", "text,text\na,b\n", "text", NULL, NULL,
+         "r.csv:1: the header has two columns \"text\""},
+        {"r.jsonl.gz", "{\"text\":\"a\"}\n", "text", NULL, NULL,
+         "r.jsonl.gz: not a gzip file, whatever its name says"},
+        {"r.jsonl.zst", "{\"text\":\"a\"}\n", "text", NULL, NULL,
+         "r.jsonl.zst: not a zstd file, whatever its name says"},
+        {"r.jsonl", "{\"text\":\"a\"}\n", "{text", NULL, NULL,
+         "corpus.text: \"{text\": a brace has no partner or no column in it (write {{ or }} for a "
+         "brace)"},
     };
     (void)state;
 
@@ -135,7 +155,8 @@ static void empty_packed_file(void **state)
     by_hand h;
     (void)state;
     put_text("zero.jsonl.gz", "");
-    assert_string_equal(complaint(task_for(&h, "zero.jsonl.gz")), "zero.jsonl.gz: not a gzip file, whatever its name says");
+    assert_string_equal(complaint(task_for(&h, "zero.jsonl.gz")),
+                        "zero.jsonl.gz: not a gzip file, whatever its name says");
 }
 
 /* A typo in corpus.text is found after a thousand rows, not after all of a hundred gigabytes. */
@@ -150,8 +171,10 @@ static void wrong_column_is_found_early(void **state)
     for (int i = 0; i < 3000; i++)
         silr_buf_puts(&b, "{\"body\":\"x\"}\n");
     put_file("typo.jsonl", b.data, b.len);
-    assert_int_equal(silr_corpus_read(&c, task_for(&h, "typo.jsonl"), count_bad, &met, &err), SILR_EINPUT);
-    assert_string_equal(without_folder(err.text), "corpus.text: no column \"text\" in typo.jsonl; there are: body");
+    assert_int_equal(silr_corpus_read(&c, task_for(&h, "typo.jsonl"), count_bad, &met, &err),
+                     SILR_EINPUT);
+    assert_string_equal(without_folder(err.text),
+                        "corpus.text: no column \"text\" in typo.jsonl; there are: body");
     assert_int_equal(met.len, 0);
     silr_buf_clear(&b);
 }
@@ -166,23 +189,27 @@ static void bad_rows_are_tolerated(void **state)
     silr_error err;
     (void)state;
 
-    put_text("some.jsonl", "{\"x\":1}\n{\"text\":\"a\"}\n{\"text\":1}\n{\"text\":\"b\"}\n{\n{\"text\":\"c\"}\n");
+    put_text("some.jsonl",
+             "{\"x\":1}\n{\"text\":\"a\"}\n{\"text\":1}\n{\"text\":\"b\"}\n{\n{\"text\":\"c\"}\n");
     task->corpus.max_bad = 0.5;
     assert_int_equal(silr_corpus_read(&c, task, count_bad, &met, &err), SILR_OK);
-    assert_string_equal(met.data, "some.jsonl:1: \"text\" is missing\nsome.jsonl:3: \"text\" is not a string\n"
-                                  "some.jsonl:5: broken JSON at byte 2: a name in quotes was expected\n");
+    assert_string_equal(
+        met.data, "some.jsonl:1: \"text\" is missing\nsome.jsonl:3: \"text\" is not a string\n"
+                  "some.jsonl:5: broken JSON at byte 2: a name in quotes was expected\n");
     assert_int_equal(silr_corpus_size(c), 3);
     assert_int_equal(silr_corpus_info(c)->rows, 6);
     assert_int_equal(silr_corpus_info(c)->bad_rows, 3);
     silr_corpus_free(c);
     task->corpus.max_bad = 0.4;
     assert_int_equal(silr_corpus_read(&c, task, count_bad, &met, &err), SILR_EINPUT);
-    assert_string_equal(without_folder(err.text), "3 of 6 rows are bad, more than corpus.max_bad (0.4) allows; the first: "
-                                                  "some.jsonl:1: \"text\" is missing");
+    assert_string_equal(without_folder(err.text),
+                        "3 of 6 rows are bad, more than corpus.max_bad (0.4) allows; the first: "
+                        "some.jsonl:1: \"text\" is missing");
     silr_buf_clear(&met);
 }
 
-/* --- packing ----------------------------------------------------------------------------------- */
+/* --- packing -----------------------------------------------------------------------------------
+ */
 
 static void read_packed(const char *name, const char *bytes, size_t len, size_t documents)
 {
@@ -222,39 +249,104 @@ static void packed_files(void **state)
     read_packed("p.jsonl", gz.data, gz.len, 10000); /* known by its bytes */
     for (size_t k = 0; k < 4; k++) {
         put_file("t.jsonl.gz", gz.data, gz.len - cuts[k]);
-        assert_string_equal(complaint(task_for(&h, "t.jsonl.gz")),
-                            "t.jsonl.gz: truncated: the gzip data stop before their end; copy or fetch it again");
+        assert_string_equal(
+            complaint(task_for(&h, "t.jsonl.gz")),
+            "t.jsonl.gz: truncated: the gzip data stop before their end; copy or fetch it again");
         put_file("t.jsonl.zst", zst.data, zst.len - cuts[k]);
-        assert_string_equal(complaint(task_for(&h, "t.jsonl.zst")),
-                            "t.jsonl.zst: truncated: the zstd data stop before their end; copy or fetch it again");
+        assert_string_equal(
+            complaint(task_for(&h, "t.jsonl.zst")),
+            "t.jsonl.zst: truncated: the zstd data stop before their end; copy or fetch it again");
     }
     silr_buf_puts(&gz, "tail");
     put_file("t.jsonl.gz", gz.data, gz.len);
-    assert_string_equal(complaint(task_for(&h, "t.jsonl.gz")), "t.jsonl.gz: other bytes follow the gzip data");
+    assert_string_equal(complaint(task_for(&h, "t.jsonl.gz")),
+                        "t.jsonl.gz: other bytes follow the gzip data");
     memset(gz.data + 500, 0x55, 200);
     put_file("t.jsonl.gz", gz.data, gz.len);
-    assert_memory_equal(complaint(task_for(&h, "t.jsonl.gz")), "t.jsonl.gz: damaged gzip data (", 31);
+    assert_memory_equal(complaint(task_for(&h, "t.jsonl.gz")), "t.jsonl.gz: damaged gzip data (",
+                        31);
     memset(zst.data + 5, 0xff, 20);
     put_file("t.jsonl.zst", zst.data, zst.len);
-    assert_memory_equal(complaint(task_for(&h, "t.jsonl.zst")), "t.jsonl.zst: damaged zstd data (", 32);
+    assert_memory_equal(complaint(task_for(&h, "t.jsonl.zst")), "t.jsonl.zst: damaged zstd data (",
+                        32);
     silr_buf_clear(&plain);
     silr_buf_clear(&gz);
     silr_buf_clear(&zst);
 }
 
-/* --- what a corpus keeps ----------------------------------------------------------------------- */
+/* Three batches, and a row that no batch holds: the seams do not show, in any format. */
+static void batches_have_no_seams(void **state)
+{
+    static const char *const names[] = {"big.jsonl", "big.csv"};
+    enum { ROWS = 30000, LONG = 6 << 20, AT = 9000 };
+    char *big = silr_malloc(LONG + 1);
+    (void)state;
+
+    memset(big, 'y', LONG);
+    big[LONG] = '\0';
+    for (int csv = 0; csv < 2; csv++) {
+        by_hand h;
+        silr_task *task = task_for(&h, names[csv]);
+        silr_buf b = {0};
+        silr_corpus *c;
+        silr_buf_puts(&b, csv ? "id,text\n" : "");
+        for (int i = 0; i < ROWS; i++) {
+            silr_buf_printf(&b, csv ? "%d,\"" : "{\"id\":%d,\"text\":\"", i);
+            silr_buf_printf(&b, "%s%*d%s", csv ? "a\n" : "a\\n", 300, i, i == AT ? big : "");
+            silr_buf_puts(&b, csv ? "\"\n" : "\"}\n");
+        }
+        put_file(names[csv], b.data, b.len);
+        task->corpus.id = "id";
+        c = read_or_fail(task);
+        assert_int_equal(silr_corpus_size(c), ROWS);
+        for (size_t i = 0; i < ROWS; i++) {
+            size_t len;
+            const char *t = silr_corpus_text(c, i, &len);
+            assert_int_equal(len, 302 + (i == AT ? LONG : 0));
+            assert_int_equal(atol(t + 2), i);
+            assert_int_equal(atol(silr_corpus_id(c, i)), i);
+        }
+        silr_corpus_free(c);
+        silr_buf_clear(&b);
+    }
+    silr_free(big);
+}
+
+/* A disk that fails is no fault of the user's data. */
+static void failing_reads(void **state)
+{
+    by_hand h;
+    silr_corpus *c;
+    silr_error err;
+    (void)state;
+
+    if (!silr_file_exists("/proc/self/mem")) { /* its first page cannot be read */
+        print_message("skipped: no file here whose reading fails\n");
+        skip();
+    }
+    assert_int_equal(silr_corpus_read(&c, task_for(&h, "/proc/self/mem"), NULL, NULL, &err),
+                     SILR_EIO);
+    assert_string_equal(err.text, "/proc/self/mem: cannot be read: Input/output error");
+}
+
+/* --- what a corpus keeps -----------------------------------------------------------------------
+ */
 
 static void ids_are_unique(void **state)
 {
-    static const char *const want[] = {"a", "a#2", "row-3", "a#2#2", "row-5", "a#3", "7", "true", "row-3#2"};
+    static const char *const want[] = {"a",   "a#2", "row-3", "a#2#2",  "row-5",
+                                       "a#3", "7",   "true",  "row-3#2"};
     by_hand h;
     silr_task *task = task_for(&h, "ids.jsonl");
     silr_corpus *c;
     (void)state;
 
-    put_text("ids.jsonl", "{\"id\":\"a\",\"text\":\"1\"}\n{\"id\":\"a\",\"text\":\"2\"}\n{\"text\":\"3\"}\n"
-                          "{\"id\":\"a#2\",\"text\":\"4\"}\n{\"id\":null,\"text\":\"5\"}\n{\"id\":\"a\",\"text\":\"6\"}\n"
-                          "{\"id\":7,\"text\":\"7\"}\n{\"id\":true,\"text\":\"8\"}\n{\"id\":\"row-3\",\"text\":\"9\"}\n");
+    put_text("ids.jsonl",
+             "{\"id\":\"a\",\"text\":\"1\"}\n{\"id\":\"a\",\"text\":\"2\"}\n{\"text\":\"3\"}\n"
+             "{\"id\":\"a#2\",\"text\":\"4\"}\n{\"id\":null,\"text\":\"5\"}\n{\"id\":\"a\","
+             "\"text\":\"6\"}\n"
+             "{\"id\":7,\"text\":\"7\"}\n{\"id\":true,\"text\":\"8\"}\n{\"id\":\"row-3\",\"text\":"
+             "\"9\"}\n");
     task->corpus.id = "id";
     c = read_or_fail(task);
     for (size_t i = 0; i < 9; i++) {
@@ -279,13 +371,17 @@ static void texts_are_repaired(void **state)
     size_t len;
     (void)state;
 
-    put_file("utf8.txt", "\xef\xbb\xbfok\n\xc0\xaf\xed\xa0\x80 \xf4\x90\nx\0y\n\n \t\nna\xc3\xafve caf\xc3\xa9\n", 36);
+    put_file(
+        "utf8.txt",
+        "\xef\xbb\xbfok\n\xc0\xaf\xed\xa0\x80 \xf4\x90\nx\0y\n\n \t\nna\xc3\xafve caf\xc3\xa9\n",
+        36);
     task->corpus.max_bytes = 10;
     c = read_or_fail(task);
     assert_int_equal(silr_corpus_size(c), 6);
     assert_string_equal(silr_corpus_text(c, 0, &len), "ok");
     assert_int_equal(len, 2);
-    assert_string_equal(silr_corpus_text(c, 1, NULL), "\ufffd\ufffd\ufffd"); /* and cut at ten bytes: none is split */
+    assert_string_equal(silr_corpus_text(c, 1, NULL),
+                        "\ufffd\ufffd\ufffd"); /* and cut at ten bytes: none is split */
     assert_string_equal(silr_corpus_text(c, 2, NULL), "x y");
     assert_string_equal(silr_corpus_text(c, 5, NULL), "na\u00efve caf");
     assert_true(silr_corpus_empty(c, 3) && silr_corpus_empty(c, 4) && !silr_corpus_empty(c, 2));
@@ -380,7 +476,8 @@ static void standard_input(void **state)
     silr_free(path);
 }
 
-/* --- memory ------------------------------------------------------------------------------------ */
+/* --- memory ------------------------------------------------------------------------------------
+ */
 
 /* Each allocation of a whole read fails once: SILR_ENOMEM, nothing leaks (ASan looks). */
 static void failing_allocations(void **state)
@@ -395,7 +492,10 @@ static void failing_allocations(void **state)
     (void)state;
 
     for (int i = 0; i < 300; i++)
-        silr_buf_printf(&b, "{\"id\":\"%d\",\"text\":\"t\xff %d\",\"g\":\"%d\",\"llm\":\"x\xff%d\",\"label\":1}\n", i / 2, i, i / 3, i);
+        silr_buf_printf(
+            &b,
+            "{\"id\":\"%d\",\"text\":\"t\xff %d\",\"g\":\"%d\",\"llm\":\"x\xff%d\",\"label\":1}\n",
+            i / 2, i, i / 3, i);
     silr_buf_puts(&b, "{\"text\":1}\n");
     put_file("mem.jsonl", b.data, b.len);
     task->corpus.text = "{text}!";
@@ -437,23 +537,26 @@ static void failing_allocations_of_rows(void **state)
     assert_int_equal(how, 0);
 }
 
-/* --- real corpora ------------------------------------------------------------------------------ */
+/* --- real corpora ------------------------------------------------------------------------------
+ */
 
 static void real_corpora(void **state)
 {
     static const struct {
         const char *file;
         size_t documents;
-    } real[] = {{"babe_llm/data.jsonl.gz", 3020},     {"corona_sentiment/data.jsonl", 3179},
-                {"css_misinfo_llm/data.jsonl", 500},  {"css_power_llm/data.jsonl", 498},
-                {"environmental_claims/data.jsonl", 2647}, {"fomc_llm_multiclass/data.jsonl", 1204},
-                {"isot_fake_news/data.jsonl.gz", 2328}, {"liar2_llm/data.jsonl", 2296},
-                {"numclaim_llm/data.jsonl", 1525},    {"protein_bace/data.jsonl", 1513},
-                {"protein_bbbp/data.jsonl", 2050},    {"rotten_tomatoes/data.jsonl.gz", 10662},
-                {"safety_pairs/data.jsonl.gz", 4606}, {"safety_xstest_llm/data.jsonl.gz", 2234},
-                {"selerosa/data.jsonl.gz", 13865},    {"trec_multiclass/data.jsonl", 5875}};
+    } real[] = {
+        {"babe_llm/data.jsonl.gz", 3020},          {"corona_sentiment/data.jsonl", 3179},
+        {"css_misinfo_llm/data.jsonl", 500},       {"css_power_llm/data.jsonl", 498},
+        {"environmental_claims/data.jsonl", 2647}, {"fomc_llm_multiclass/data.jsonl", 1204},
+        {"isot_fake_news/data.jsonl.gz", 2328},    {"liar2_llm/data.jsonl", 2296},
+        {"numclaim_llm/data.jsonl", 1525},         {"protein_bace/data.jsonl", 1513},
+        {"protein_bbbp/data.jsonl", 2050},         {"rotten_tomatoes/data.jsonl.gz", 10662},
+        {"safety_pairs/data.jsonl.gz", 4606},      {"safety_xstest_llm/data.jsonl.gz", 2234},
+        {"selerosa/data.jsonl.gz", 13865},         {"trec_multiclass/data.jsonl", 5875}};
     const char *shared = getenv("SILR_SHARED"), *source = getenv("SILR_SOURCE");
-    char *data = shared ? silr_path_join(shared, "data") : silr_path_join(source ? source : ".", "../shared/data");
+    char *data = shared ? silr_path_join(shared, "data")
+                        : silr_path_join(source ? source : ".", "../shared/data");
     (void)state;
 
     if (!silr_file_exists(data)) {
@@ -490,6 +593,8 @@ int main(void)
         cmocka_unit_test(wrong_column_is_found_early),
         cmocka_unit_test(bad_rows_are_tolerated),
         cmocka_unit_test(packed_files),
+        cmocka_unit_test(batches_have_no_seams),
+        cmocka_unit_test(failing_reads),
         cmocka_unit_test(ids_are_unique),
         cmocka_unit_test(texts_are_repaired),
         cmocka_unit_test(columns_and_truth),

@@ -7,7 +7,13 @@
 /* Folding makes texts equal that differ in white space only: any of Unicode's, anywhere. */
 static void folds_white_space(void **state)
 {
-    static const char *const same[] = {"a b", " a  b ", "a\tb\n", "a\u00a0b", "\u3000a\u2003 b\u2028", "\xc2\x85" "a\r\n\r\nb"};
+    static const char *const same[] = {"a b",
+                                       " a  b ",
+                                       "a\tb\n",
+                                       "a\u00a0b",
+                                       "\u3000a\u2003 b\u2028",
+                                       "\xc2\x85"
+                                       "a\r\n\r\nb"};
     silr_buf out = {0};
     (void)state;
 
@@ -23,8 +29,9 @@ static void folds_white_space(void **state)
 /* Folding goes eight bytes at a time where it can; it must do what one character at a time does. */
 static void folds_like_the_plain_way(void **state)
 {
-    static const char *const pieces[] = {" ", " ", "a", "word", "\t", "\u00a0", "\u00e9", "\u2003", "\u2019",
-                                         "0123456789", "\x1f", "\x7f", "\u3000", "\u3042"};
+    static const char *const pieces[] = {" ",      " ",      "a",      "word",   "\t",
+                                         "\u00a0", "\u00e9", "\u2003", "\u2019", "0123456789",
+                                         "\x1f",   "\x7f",   "\u3000", "\u3042"};
     static const bool blank[] = {1, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1, 0};
     silr_buf in = {0}, want = {0}, got = {0};
     silr_rng rng;
@@ -128,8 +135,12 @@ static uint64_t all_of_it(const silr_corpus *c)
 {
     uint64_t h = 0;
     for (size_t i = 0; i < silr_corpus_size(c); i++) {
-        uint64_t v[6] = {h, silr_corpus_hash(c, i), silr_corpus_group(c, i), (uint64_t)silr_corpus_split(c, i),
-                         (uint64_t)silr_corpus_truth(c, i), silr_corpus_empty(c, i)};
+        uint64_t v[6] = {h,
+                         silr_corpus_hash(c, i),
+                         silr_corpus_group(c, i),
+                         (uint64_t)silr_corpus_split(c, i),
+                         (uint64_t)silr_corpus_truth(c, i),
+                         silr_corpus_empty(c, i)};
         h = silr_hash64(v, sizeof v, 0);
     }
     return h;
@@ -206,8 +217,8 @@ static void shares_of_nothing(void **state)
 }
 
 const struct CMUnitTest split_tests[] = {
-    cmocka_unit_test(folds_white_space), cmocka_unit_test(folds_like_the_plain_way),        cmocka_unit_test(groups_stay_together),
-    cmocka_unit_test(same_for_any_threads),      cmocka_unit_test(split_of_others_is_stable),
-    cmocka_unit_test(shares_of_nothing),
+    cmocka_unit_test(folds_white_space),         cmocka_unit_test(folds_like_the_plain_way),
+    cmocka_unit_test(groups_stay_together),      cmocka_unit_test(same_for_any_threads),
+    cmocka_unit_test(split_of_others_is_stable), cmocka_unit_test(shares_of_nothing),
 };
 const size_t n_split_tests = sizeof split_tests / sizeof split_tests[0];

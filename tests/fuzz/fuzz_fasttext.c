@@ -1,5 +1,5 @@
-/* fuzz_fasttext.c - `__label__x text` lines. The text of a row never keeps a label: that would be the
- * truth, and a classifier would learn to read it. */
+/* fuzz_fasttext.c - `__label__x text` lines. The text of a row never keeps a label: that would be
+ * the truth, and a classifier would learn to read it. */
 #include "rows_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,7 +1,7 @@
 /* fuzz_jsonl.c - JSONL rows. Our scanner is also held against jansson, line by line: both take the
  * same lines for objects, but for what we repair (UTF-8, half surrogate pairs, NUL in a name), do
- * not look into (the size of a number), or refuse on purpose (deep nesting). Lines with raw NUL bytes
- * are left out: jansson steps over one behind a number. */
+ * not look into (the size of a number), or refuse on purpose (deep nesting). Lines with raw NUL
+ * bytes are left out: jansson steps over one behind a number. */
 #include "rows_check.h"
 #include <jansson.h>
 

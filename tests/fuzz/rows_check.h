@@ -1,5 +1,5 @@
-/* rows_check.h - what must hold for every row, whatever the bytes: values and names are UTF-8 without
- * NUL and end where they say; reading comes to an end; a bad row has a sentence. */
+/* rows_check.h - what must hold for every row, whatever the bytes: values and names are UTF-8
+ * without NUL and end where they say; reading comes to an end; a bad row has a sentence. */
 #ifndef SILR_ROWS_CHECK_H
 #define SILR_ROWS_CHECK_H
 
@@ -19,7 +19,8 @@ static inline void check_row(const silr_row *row)
         must(row->names[i] && silr_utf8_clean(row->names[i], strlen(row->names[i])));
         must((row->kinds[i] == SILR_VALUE_NULL) == !row->values[i]);
         if (row->values[i])
-            must(strlen(row->values[i]) == row->lens[i] && silr_utf8_clean(row->values[i], row->lens[i]));
+            must(strlen(row->values[i]) == row->lens[i] &&
+                 silr_utf8_clean(row->values[i], row->lens[i]));
     }
 }
 
