@@ -78,28 +78,31 @@ static bool outputs_exist(const char *dir)
     return all;
 }
 
-silr_status silr_run_finished(bool *finished, const silr_task *task, const char *dir,
+silr_status silr_run_finished(silr_run_outcome *out, const silr_task *task, const char *dir,
                               silr_error *err)
 {
     silr_store *store = NULL;
-    silr_buf mark = {0};
+    silr_buf mark = {0}, bad = {0};
     silr_sha256 now;
     silr_status st = SILR_OK;
     char *path = silr_path_join(dir, "run.db");
 
-    *finished = false;
+    *out = (silr_run_outcome){0};
     if (!path)
         return silr_fail_memory(err);
     if (!silr_file_exists(path) || !outputs_exist(dir))
         goto done;
     if ((st = silr_store_open(&store, dir, task, NULL, err)) != SILR_OK ||
         (st = silr_store_get(store, MARK_DONE, &mark, err)) != SILR_OK || mark.len == 0 ||
+        (st = silr_store_get(store, FACT_BAD, &bad, err)) != SILR_OK ||
         (st = silr_fingerprint(&now, task, err)) != SILR_OK)
         goto done;
-    *finished = mark.len == strlen(now.hex) && memcmp(mark.data, now.hex, mark.len) == 0;
+    out->nothing_to_do = mark.len == strlen(now.hex) && memcmp(mark.data, now.hex, mark.len) == 0;
+    out->too_many_bad = out->nothing_to_do && bad.len == 1 && bad.data[0] == '1';
 done:
     silr_store_close(store);
     silr_buf_clear(&mark);
+    silr_buf_clear(&bad);
     silr_free(path);
     return st;
 }

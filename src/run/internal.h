@@ -8,6 +8,7 @@
 #define MARK_DONE "stage.done"       /* fingerprint of the inputs of a finished run */
 #define MARK_START "run.start"       /* ISO times */
 #define MARK_END "run.end"
+#define FACT_BAD "rows.failed"       /* "1": more rows failed than allowed */
 #define FACT_TASK "task.json"        /* the task, to be read again by `silr report` */
 #define FACT_COMMAND "run.command"   /* the line that reproduces it */
 #define FACT_DIR "task.dir"          /* where its relative paths start */
@@ -24,8 +25,8 @@ silr_status silr_failed_write(const failed_rows *f, const char *dir, silr_error 
 /* One hash over everything that a run's outcome depends on: task, corpus, labelled file, lexicon,
  * program version. "" where it cannot be known without reading (standard input). */
 silr_status silr_fingerprint(silr_sha256 *out, const silr_task *task, silr_error *err);
-/* Whether dir holds a finished run of exactly this. */
-silr_status silr_run_finished(bool *finished, const silr_task *task, const char *dir,
+/* Whether dir holds a finished run of exactly this (out->nothing_to_do), and how it ended. */
+silr_status silr_run_finished(silr_run_outcome *out, const silr_task *task, const char *dir,
                               silr_error *err);
 silr_status silr_store_set_text(silr_store *s, const char *name, const char *text, silr_error *err);
 silr_status silr_store_set_now(silr_store *s, const char *name, silr_error *err);

@@ -43,6 +43,7 @@ static silr_status finish(silr_session *s, silr_error *err)
         return st;
     silr_progress("writing the report", 0, 0);
     if ((st = silr_report_write(s->task, s->corpus, s->store, s->dir, err)) != SILR_OK ||
+        (st = silr_store_set_text(s->store, FACT_BAD, s->too_many_bad ? "1" : "0", err)) != SILR_OK ||
         (st = silr_fingerprint(&mark, s->task, err)) != SILR_OK)
         return st;
     return silr_store_set_text(s->store, MARK_DONE, mark.hex, err);
@@ -74,11 +75,10 @@ silr_status silr_run_all(silr_task *task, const char *dir, const silr_run_settin
     silr_status st;
     char *classifier = silr_path_join(dir, "classifier");
 
-    *out = (silr_run_outcome){0};
     if (!classifier)
         return silr_fail_memory(err);
     omp_set_num_threads(silr_threads((int)task->threads));
-    if ((st = silr_run_finished(&out->nothing_to_do, task, dir, err)) != SILR_OK ||
+    if ((st = silr_run_finished(out, task, dir, err)) != SILR_OK ||
         out->nothing_to_do)
         goto done;
     if ((st = silr_session_open(&s, task, dir, err)) != SILR_OK)

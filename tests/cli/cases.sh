@@ -25,6 +25,8 @@ mkdir "$top/bin" && ln -s "$(cd "$(dirname "$silr")" && pwd)/$(basename "$silr")
 case $json in /*) ;; *) json=$PWD/$json ;; esac
 PATH=$top/bin:$PATH
 export PATH
+OMP_WAIT_POLICY=passive # several programs share few processors here: do not spin
+export OMP_WAIT_POLICY
 unset NO_COLOR
 passed=0 failed=0
 
@@ -45,6 +47,9 @@ settle()
         complain "standard output is not as expected"
     collect=
 }
+
+# Cases use $here for what lies beside this script.
+export here
 
 run_case()
 {
