@@ -66,30 +66,13 @@ static silr_status read_classes(task_box *b, const node *v, silr_error *err)
 /* --- labelled ------------------------------------------------------------------------------------
  */
 
-static silr_status read_shares(task_box *b, const char *path, const node *v, double *out, size_t *n,
-                               silr_error *err)
+/* One share, appended to out[*n]. */
+static silr_status read_share(task_box *b, const char *path, const node *v, double *out, size_t *n,
+                              silr_error *err)
 {
-    enum { MAX = TASK_MAX_CLASSES * TASK_MAX_CLASSES };
-
-    if (v->kind == NODE_LIST) {
-        for (size_t i = 0; i < v->n; i++) {
-            const node *x = v->item[i];
-            silr_status st;
-            if (x->kind == NODE_LIST && v->kind == NODE_LIST) {
-                for (size_t j = 0; j < x->n; j++)
-                    if ((st = x->item[j]->kind == NODE_SCALAR
-                                  ? read_shares(b, path, x->item[j], out, n, err)
-                                  : silr_task_fail(b, x->item[j], err, "%s is nested too deeply",
-                                                   path)) != SILR_OK)
-                        return st;
-            } else if ((st = x->kind == NODE_SCALAR
-                                 ? read_shares(b, path, x, out, n, err)
-                                 : silr_task_fail(b, x, err, "%s holds a map", path)) != SILR_OK)
-                return st;
-        }
-        return SILR_OK;
-    }
-    if (v->kind != NODE_SCALAR || !v->plain || *n >= MAX || !silr_parse_double(v->text, &out[*n]))
+    if (v->kind == NODE_LIST)
+        return silr_task_fail(b, v, err, "%s is nested too deeply", path);
+    if (v->kind != NODE_SCALAR || !v->plain || !silr_parse_double(v->text, &out[*n]))
         return silr_task_fail(b, v, err, "%s: numbers from 0 to 1 must stand here, not %s", path,
                               silr_node_kind(v));
     if (out[*n] < 0 || out[*n] > 1)
@@ -98,27 +81,41 @@ static silr_status read_shares(task_box *b, const char *path, const node *v, dou
     return SILR_OK;
 }
 
+/* How many numbers a list of numbers, of rows of numbers, or one number holds. */
+static size_t count_shares(const node *v)
+{
+    size_t count = 0;
+
+    if (v->kind != NODE_LIST)
+        return 1;
+    for (size_t i = 0; i < v->n; i++)
+        count += v->item[i]->kind == NODE_LIST ? v->item[i]->n : 1;
+    return count;
+}
+
 static silr_status read_numbers(task_box *b, const char *path, const node *v, double **out,
                                 size_t *n, silr_error *err)
 {
+    double *d = silr_arena_alloc(&b->arena, (count_shares(v) + 1) * sizeof *d);
     size_t found = 0;
-    double *d = silr_alloc((size_t)TASK_MAX_CLASSES * TASK_MAX_CLASSES, sizeof *d), *kept;
     silr_status st = SILR_OK;
 
     if (!d)
         return silr_fail_memory(err);
-    if ((st = read_shares(b, path, v, d, &found, err)) != SILR_OK)
-        goto done;
-    if (!(kept = silr_arena_alloc(&b->arena, (found + 1) * sizeof *d))) {
-        st = silr_fail_memory(err);
-        goto done;
+    if (v->kind != NODE_LIST)
+        st = read_share(b, path, v, d, &found, err);
+    for (size_t i = 0; st == SILR_OK && v->kind == NODE_LIST && i < v->n; i++) {
+        const node *row = v->item[i];
+        if (row->kind != NODE_LIST)
+            st = read_share(b, path, row, d, &found, err);
+        for (size_t j = 0; st == SILR_OK && row->kind == NODE_LIST && j < row->n; j++)
+            st = read_share(b, path, row->item[j], d, &found, err);
     }
-    memcpy(kept, d, found * sizeof *d);
-    *out = kept;
+    if (st != SILR_OK)
+        return st;
+    *out = d;
     *n = found;
-done:
-    silr_free(d);
-    return st;
+    return SILR_OK;
 }
 
 static silr_status read_labelled(task_box *b, const node *v, silr_error *err)
