@@ -478,7 +478,7 @@ static void the_table_is_sound(void **state)
     silr_task_reference(&b);
     assert_non_null(strstr(b.data, "\n### refine\n"));
     assert_null(strstr(strstr(b.data, "### refine") + 1, "### refine"));
-    assert_non_null(strstr(b.data, "| `refine.margin` | number, 0 to 100 | `0.6` |"));
+    assert_non_null(strstr(b.data, "| `refine.margin` | number, 0 to 1 | `0.6` |"));
     assert_non_null(
         strstr(b.data, "| `refine.batch` | whole number, 0 to 1000000000 | by recipe |"));
     silr_buf_clear(&b);
