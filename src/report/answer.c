@@ -105,10 +105,11 @@ static void lead(const silr_facts *f, silr_buf *b)
     }
     silr_buf_puts(b, ".");
     if (isfinite(f->after.value)) {
-        silr_buf_printf(b, " About <strong>%.0f of 100</strong> labels are right", f->after.value * 100);
+        silr_buf_puts(b, missing ? " Where there was a label before, about" : " About");
+        silr_buf_printf(b, " <strong>%.0f of 100</strong> are right", f->after.value * 100);
         if (isfinite(f->before.value))
             silr_buf_printf(b, "; before it was %.0f", f->before.value * 100);
-        silr_buf_puts(b, ".");
+        silr_buf_putc(b, '.');
     }
     silr_buf_puts(b, "</p>\n");
 }
@@ -181,8 +182,10 @@ static void ladder(const silr_facts *f, silr_buf *b)
     silr_buf_puts(b, "</span><span class=\"value\"></span></div>\n</div>\n");
     if (isfinite(f->after.low))
         silr_buf_printf(b, "<p class=\"fine\">Bars are 95%% intervals, estimated from %zu texts that a "
-                           "person checked. \xe2\x80\x9c""Before\xe2\x80\x9d counts only texts that the "
-                           "annotator labelled.</p>\n", f->n_known);
+                           "person checked%s.</p>\n", f->n_known,
+                        f->gained ? "; they hold for the texts that the annotator had labelled. "
+                                    "Nobody checked those that it left out, and they are usually "
+                                    "the harder ones" : "");
 }
 
 void silr_section_answer(const silr_facts *f, silr_buf *b)

@@ -49,6 +49,7 @@ double silr_figure_step(double low, double high)
 {
     double raw = (high - low) / 5, power = pow(10, floor(log10(raw)));
     double lead = raw / power;
+    lead -= 1e-9; /* 0.1 / 5 is a little more than 0.02 */
     return power * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
 }
 
@@ -106,12 +107,14 @@ static void y_range(const silr_figure *g, double *low, double *high)
         }
     if (!(*high > *low)) { /* one value, or none */
         double v = isfinite(*low) ? *low : 0;
-        *low = v - (v == 0 ? 0 : fabs(v) / 2);
-        *high = v + (v == 0 ? 1 : fabs(v) / 2);
+        *low = v - (v == 0 ? 0 : fabs(v) / 10);
+        *high = v + (v == 0 ? 1 : fabs(v) / 10);
     }
-    step = silr_figure_step(*low, *high);
-    *low = floor(*low / step + 1e-9) * step;
-    *high = ceil(*high / step - 1e-9) * step;
+    for (int twice = 0; twice < 2; twice++) { /* a wider range may want wider steps */
+        step = silr_figure_step(*low, *high);
+        *low = floor(*low / step + 1e-9) * step;
+        *high = ceil(*high / step - 1e-9) * step;
+    }
     if (g->percent_y && *high > 1)
         *high = 1;
     if (g->percent_y && *low < 0)
@@ -233,7 +236,7 @@ static void axes(const silr_figure *g, const frame *f, silr_buf *b)
     double step = silr_figure_step(f->y0, f->y1), middle = (f->left + f->right) / 2;
 
     for (int i = 0; i <= 12; i++) {
-        double v = f->y0 + i * step, y = py(f, v);
+        double v = (ceil(f->y0 / step - 1e-9) + i) * step, y = py(f, v);
         if (v > f->y1 + step / 1e3)
             break;
         silr_buf_printf(b, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">",

@@ -57,12 +57,22 @@ static void offer(pick *heap, size_t *n, size_t most, pick p)
 static void body(const silr_facts *f, size_t doc, silr_buf *b)
 {
     size_t len, cut;
+    bool any = false;
     const char *s = silr_corpus_text(f->corpus, doc, &len);
 
     for (cut = len < SHOWN ? len : SHOWN; cut < len && ((unsigned char)s[cut] & 0xc0) == 0x80; )
         cut--;
     silr_buf_puts(b, "<p class=\"text\" dir=\"auto\">");
-    silr_page_bytes(b, s, cut);
+    for (size_t i = 0, from = 0; i <= cut; i++) { /* lines stay, empty ones between them go */
+        bool end = i == cut || s[i] == '\n';
+        if (end && i > from) {
+            if (any)
+                silr_buf_putc(b, '\n');
+            silr_page_bytes(b, s + from, i - from);
+            any = true;
+        }
+        from = end ? i + 1 : from;
+    }
     if (cut < len)
         silr_buf_puts(b, "\xe2\x80\xa6");
     silr_buf_puts(b, "</p>");
