@@ -27,35 +27,73 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE void dot(const uint32_t *idx, const float *val, size_t n, const float *rows, size_t stride,
-                const int width, float *acc)
-{
-    float sum[SILR_KERNEL_WIDTH];
+typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
 
-    for (int c = 0; c < width; c++)
-        sum[c] = acc[c];
+INLINE void dot_narrow(const uint32_t *idx, const float *val, size_t n, const float *rows,
+                       size_t stride, const int width, float *acc)
+{
+    float a = acc[0], b = width > 1 ? acc[1] : 0, c = width > 2 ? acc[2] : 0;
+    float d = width > 3 ? acc[3] : 0;
+
     for (size_t e = 0; e < n; e++) {
-        const float *row = rows + (size_t)idx[e] * stride;
-        const float v = val[e];
-        for (int c = 0; c < width; c++)
-            sum[c] += v * row[c];
+        const float *row = rows + (size_t)idx[e] * stride, v = val[e];
+        a += v * row[0];
+        if (width > 1)
+            b += v * row[1];
+        if (width > 2)
+            c += v * row[2];
+        if (width > 3)
+            d += v * row[3];
     }
-    for (int c = 0; c < width; c++)
-        acc[c] = sum[c];
+    acc[0] = a;
+    if (width > 1)
+        acc[1] = b;
+    if (width > 2)
+        acc[2] = c;
+    if (width > 3)
+        acc[3] = d;
+}
+
+/* width eights, which stay in registers; written out because compilers do not see it. */
+INLINE void dot_wide(const uint32_t *idx, const float *val, size_t n, const float *rows,
+                     size_t stride, const int width, float *acc)
+{
+    const eight zero = {0};
+    eight a = ((eight *)acc)[0], b = width > 1 ? ((eight *)acc)[1] : zero;
+    eight c = width > 2 ? ((eight *)acc)[2] : zero, d = width > 3 ? ((eight *)acc)[3] : zero;
+
+    for (size_t e = 0; e < n; e++) {
+        const eight *row = (const eight *)(rows + (size_t)idx[e] * stride);
+        const float v = val[e];
+        a += v * row[0];
+        if (width > 1)
+            b += v * row[1];
+        if (width > 2)
+            c += v * row[2];
+        if (width > 3)
+            d += v * row[3];
+    }
+    ((eight *)acc)[0] = a;
+    if (width > 1)
+        ((eight *)acc)[1] = b;
+    if (width > 2)
+        ((eight *)acc)[2] = c;
+    if (width > 3)
+        ((eight *)acc)[3] = d;
 }
 
 EACH_CPU void silr_kernel_dot(const uint32_t *idx, const float *val, size_t n, const float *rows,
                               size_t stride, int width, float *acc)
 {
-    switch (width) { /* a constant width lets the compiler keep the sums in registers */
-    case 1: dot(idx, val, n, rows, stride, 1, acc); break;
-    case 2: dot(idx, val, n, rows, stride, 2, acc); break;
-    case 3: dot(idx, val, n, rows, stride, 3, acc); break;
-    case 4: dot(idx, val, n, rows, stride, 4, acc); break;
-    case 8: dot(idx, val, n, rows, stride, 8, acc); break;
-    case 16: dot(idx, val, n, rows, stride, 16, acc); break;
-    case 24: dot(idx, val, n, rows, stride, 24, acc); break;
-    default: dot(idx, val, n, rows, stride, 32, acc); break;
+    switch (width) { /* a constant width makes straight code of the loops over columns */
+    case 1: dot_narrow(idx, val, n, rows, stride, 1, acc); break;
+    case 2: dot_narrow(idx, val, n, rows, stride, 2, acc); break;
+    case 3: dot_narrow(idx, val, n, rows, stride, 3, acc); break;
+    case 4: dot_narrow(idx, val, n, rows, stride, 4, acc); break;
+    case 8: dot_wide(idx, val, n, rows, stride, 1, acc); break;
+    case 16: dot_wide(idx, val, n, rows, stride, 2, acc); break;
+    case 24: dot_wide(idx, val, n, rows, stride, 3, acc); break;
+    default: dot_wide(idx, val, n, rows, stride, 4, acc); break;
     }
 }
 

@@ -91,7 +91,7 @@ static const silr_knob knobs[] = {
           true),
     WHOLE("classifier.char_max", classifier.char_max, "0", 0, 16,
           "Longest character n-gram; 0: no character n-grams.", true),
-    WHOLE("classifier.bits", classifier.bits, "20", 10, 28,
+    WHOLE("classifier.bits", classifier.bits, "20", 10, 24,
           "N-grams are hashed into two to this power buckets.", true),
     WHOLE("classifier.min_count", classifier.min_count, "2", 1, 1e9,
           "N-grams that stand in fewer texts are left out.", true),
