@@ -26,8 +26,8 @@ void silr_build_accuracy(const silr_facts *f, silr_figure *g)
     g->percent_y = true;
     by_iteration(f, g);
     s[0] = silr_figure_add(g, "estimated", f->n_accounts, 0);
-    s[1] = silr_figure_add(g, "measured: labels", f->n_accounts, 1);
-    s[2] = silr_figure_add(g, "measured: test texts", f->n_accounts, 2);
+    s[1] = silr_figure_add(g, "measured", f->n_accounts, 1);
+    s[2] = silr_figure_add(g, "on test texts", f->n_accounts, 2);
     if (g->failed)
         return;
     s[0]->band = true;

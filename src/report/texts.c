@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN = 560, EVIDENCE = 6, CHECK = 10 };
+enum { SHOWN = 420, EVIDENCE = 6, CHECK = 10 };
 
 typedef struct {
     uint32_t doc;
@@ -62,6 +62,11 @@ static void body(const silr_facts *f, size_t doc, silr_buf *b)
 
     for (cut = len < SHOWN ? len : SHOWN; cut < len && ((unsigned char)s[cut] & 0xc0) == 0x80; )
         cut--;
+    for (size_t back = 0; cut < len && back < 30 && cut > back; back++) /* rather between words */
+        if (s[cut - back] == ' ' || s[cut - back] == '\n') {
+            cut -= back;
+            break;
+        }
     silr_buf_puts(b, "<p class=\"text\" dir=\"auto\">");
     for (size_t i = 0, from = 0; i <= cut; i++) { /* lines stay, empty ones between them go */
         bool end = i == cut || s[i] == '\n';
