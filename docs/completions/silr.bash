@@ -1,0 +1,31 @@
+# bash completion for silr
+
+_silr()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} options
+    local common="--help --quiet --verbose --seed --threads --limit"
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        COMPREPLY=($(compgen -W "init doctor label annotate priors run predict show report --help --version" -- "$cur"))
+        return
+    fi
+    case $prev in
+    --seed | --threads | --limit | --set | --text | --id) return ;;
+    esac
+    case ${COMP_WORDS[1]} in
+    init) options="--out --force" ;;
+    doctor) options="--set --json" ;;
+    label) options="--set --export --import" ;;
+    annotate) options="--out --set --json --dry-run" ;;
+    priors) options="--out --set --json --force" ;;
+    run) options="--out --set --show --json --force" ;;
+    predict) options="--text --id --json" ;;
+    show) options="--json" ;;
+    *) options="" ;;
+    esac
+    case $cur in
+    -*) COMPREPLY=($(compgen -W "$options $common" -- "$cur")) ;;
+    *) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")) ;;
+    esac
+}
+complete -F _silr silr

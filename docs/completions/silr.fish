@@ -1,0 +1,31 @@
+# fish completion for silr
+set -l commands init doctor label annotate priors run predict show report
+
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -f
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -l version -d 'print the version'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a init -d 'write a commented task.yaml'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'check build, machine and task'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a label -d 'label texts, one key each'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a annotate -d 'only the annotation'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a priors -d 'theta, pi and their intervals'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a run -d 'do all of it, or go on'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a predict -d 'label new texts'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a show -d 'print a run\'s table'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a report -d 'write report.html again'
+
+complete -c silr -s h -l help -d 'examples and options'
+complete -c silr -n "__fish_seen_subcommand_from $commands" -s q -l quiet -d 'no progress, no information'
+complete -c silr -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d 'say more'
+complete -c silr -n "__fish_seen_subcommand_from $commands" -l seed -x -d 'random seed'
+complete -c silr -n "__fish_seen_subcommand_from $commands" -l threads -x -d 'threads, 0 for all'
+complete -c silr -n "__fish_seen_subcommand_from $commands" -l limit -x -d 'use the first N texts'
+complete -c silr -n "__fish_seen_subcommand_from init annotate priors run" -s o -l out -r -d 'where to write'
+complete -c silr -n "__fish_seen_subcommand_from doctor label annotate priors run" -l set -x -d 'KEY=VALUE of the task file'
+complete -c silr -n "__fish_seen_subcommand_from doctor annotate priors run predict show" -l json -d 'the result as JSON'
+complete -c silr -n "__fish_seen_subcommand_from init priors run" -l force -d 'go on where silr would refuse'
+complete -c silr -n "__fish_seen_subcommand_from run" -l show -d 'print every setting'
+complete -c silr -n "__fish_seen_subcommand_from annotate" -l dry-run -d 'say what would be done'
+complete -c silr -n "__fish_seen_subcommand_from label" -l export -r -d 'write the texts as CSV'
+complete -c silr -n "__fish_seen_subcommand_from label" -l import -r -d 'read them back'
+complete -c silr -n "__fish_seen_subcommand_from predict" -l text -x -d 'column of the text'
+complete -c silr -n "__fish_seen_subcommand_from predict" -l id -x -d 'column of the id'

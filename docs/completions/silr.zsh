@@ -1,0 +1,50 @@
+#compdef silr
+# zsh completion for silr
+
+_silr()
+{
+    local -a commands common
+    commands=(
+        'init:write a commented task.yaml'
+        'doctor:check build, machine and task'
+        'label:label texts, one key each'
+        'annotate:only the annotation'
+        'priors:theta, pi and their intervals'
+        'run:do all of it, or go on'
+        'predict:label new texts'
+        'show:print the table of a run'
+        'report:write report.html again'
+    )
+    common=(
+        '(-h --help)'{-h,--help}'[examples and options]'
+        '(-q --quiet)'{-q,--quiet}'[no progress, no information]'
+        '(-v --verbose)'{-v,--verbose}'[say more]'
+        '--seed[random seed]:number:'
+        '--threads[threads, 0 for all]:number:'
+        '--limit[use the first N texts]:number:'
+    )
+    if (( CURRENT == 2 )); then
+        _describe command commands
+        return
+    fi
+    local command=$words[2]
+    shift words
+    (( CURRENT-- ))
+    case $command in
+    init) _arguments $common {-o,--out}'[file to write]:file:_files' '--force[overwrite]' '::file:_files' ;;
+    doctor) _arguments $common '*--set[override a setting]:key=value:' '--json[as JSON]' '::task:_files' ;;
+    label) _arguments $common '*--set[override a setting]:key=value:' '--export[write the texts as CSV]:file:_files' \
+        '--import[read them back]:file:_files' ':task:_files' ;;
+    annotate) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
+        '--json[as JSON]' '--dry-run[say what would be done]' ':task:_files' ;;
+    priors) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
+        '--json[as JSON]' '--force[do not refuse]' ':task:_files' ;;
+    run) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
+        '--show[print every setting]' '--json[as JSON]' '--force[do not refuse]' ':task:_files' ;;
+    predict) _arguments $common '--text[column of the text]:column:' '--id[column of the id]:column:' \
+        '--json[as JSON]' ':run:_files -/' '::file:_files' ;;
+    show) _arguments $common '--json[as JSON]' ':run:_files -/' ;;
+    report) _arguments $common ':run:_files -/' ;;
+    esac
+}
+_silr "$@"
