@@ -20,7 +20,8 @@ silr_status silr_vocab_init(silr_vocab *v, int bits, silr_error *err)
     v->before = silr_calloc(v->words, sizeof *v->before);
     if (!v->bit || !v->before) {
         silr_vocab_clear(v);
-        return silr_fail_memory(err);
+        silr_fail_memory(err);
+        return SILR_ENOMEM;
     }
     return SILR_OK;
 }

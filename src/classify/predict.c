@@ -57,7 +57,7 @@ silr_status silr_model_logits(const silr_model *m, const char *text, size_t len,
 silr_status silr_predict(const silr_model *m, const char *text, size_t len, silr_prediction *out,
                          double *probs, silr_error *err)
 {
-    double logits[SILR_RISK_CLASSES], own[SILR_RISK_CLASSES];
+    double logits[SILR_RISK_CLASSES] = {0}, own[SILR_RISK_CLASSES] = {0};
     double *p = probs ? probs : own;
     silr_status st;
 
@@ -79,7 +79,7 @@ silr_status silr_model_predict_many(const silr_model *m, const char *const *text
 #pragma omp parallel if (n > 32)
     {
         silr_tokens t = {0};
-        double logits[SILR_RISK_CLASSES];
+        double logits[SILR_RISK_CLASSES] = {0};
 #pragma omp for schedule(dynamic, 64)
         for (size_t i = 0; i < n; i++) {
             if (silr_tokens_count(&t, &m->data.opts, texts[i], lens[i])) {
