@@ -1,7 +1,8 @@
 /* answer.c - what came out, how sure it is, and what to do next: the first thing on the page.
  *
  * Numbers of two kinds stand side by side and are never mixed up: *estimated* from the labelled
- * sample (all that a user has), and *measured* against true labels (only where a corpus has them). */
+ * sample (all that a user has), and *measured* against true labels (only where a corpus has them).
+ */
 #include "report/page.h"
 
 #include <math.h>
@@ -29,7 +30,8 @@ static void advise_more(const silr_facts *f, advice *a)
     a->headline = "Better, but check some more texts";
     snprintf(a->why, sizeof a->why,
              "The new labels look better, but %zu checked texts leave a wide interval. Label about "
-             "%zu more (silr label) and run again: the interval shrinks to about \xc2\xb1""4 points.",
+             "%zu more (silr label) and run again: the interval shrinks to about \xc2\xb1"
+             "4 points.",
              f->n_known, more);
 }
 
@@ -37,9 +39,11 @@ static const char *unchecked(const silr_facts *f)
 {
     switch (f->task->labelled.kind) {
     case SILR_LABELLED_GIVEN:
-        return "theta and pi were given, not counted: no checked text says how right the labels are.";
+        return "theta and pi were given, not counted: no checked text says how right the labels "
+               "are.";
     case SILR_LABELLED_ORACLE:
-        return "True labels set theta and pi: there is no labelled sample to say how right the labels "
+        return "True labels set theta and pi: there is no labelled sample to say how right the "
+               "labels "
                "are. What was measured against the truth stands above.";
     default:
         return "No text was checked by a person, so nothing here says how right the labels are.";
@@ -56,30 +60,38 @@ static advice advise(const silr_facts *f)
         snprintf(a.why, sizeof a.why, "The same command goes on where it was stopped.");
     } else if (f->verdict.len && strcmp(f->verdict.data, "refuse") == 0) {
         a = (advice){.tone = "stop", .headline = "Do not use these labels"};
-        snprintf(a.why, sizeof a.why, "The annotator's labels tell too little for refining; it was "
-                 "forced to go on. Better labels to start from, or more checked texts, are needed.");
+        snprintf(
+            a.why, sizeof a.why,
+            "The annotator's labels tell too little for refining; it was "
+            "forced to go on. Better labels to start from, or more checked texts, are needed.");
     } else if (isnan(f->after.value)) {
         a = (advice){.tone = "care", .headline = "Check some texts before you use these labels"};
-        snprintf(a.why, sizeof a.why, "%s Label about 50 (silr label) and run again.", unchecked(f));
+        snprintf(a.why, sizeof a.why, "%s Label about 50 (silr label) and run again.",
+                 unchecked(f));
     } else if (isfinite(f->before.value) && gain < -0.005) {
         a = (advice){.tone = "stop", .headline = "Do not use the new labels"};
-        snprintf(a.why, sizeof a.why, "By the checked texts they are worse than the annotator's "
+        snprintf(a.why, sizeof a.why,
+                 "By the checked texts they are worse than the annotator's "
                  "own by %.1f points. Keep the annotator's labels; a better prompt, other rules or "
-                 "more checked texts may help.", -gain * 100);
+                 "more checked texts may help.",
+                 -gain * 100);
     } else if (isfinite(f->before.value) && gain < 0.005) {
         a = (advice){.tone = "care", .headline = "Refining changed little"};
-        snprintf(a.why, sizeof a.why, "The labels are about as right as the annotator's own. What "
+        snprintf(a.why, sizeof a.why,
+                 "The labels are about as right as the annotator's own. What "
                  "you gain is a classifier for new texts%s.",
                  f->gained ? " and labels for the texts that had none" : "");
     } else if (isfinite(width) && width > 0.12) {
         advise_more(f, &a);
     } else if (f->after.low >= 0.9) {
         a.headline = "Good enough for most uses";
-        snprintf(a.why, sizeof a.why, "Even at the lower end of the interval nine labels of ten are "
+        snprintf(a.why, sizeof a.why,
+                 "Even at the lower end of the interval nine labels of ten are "
                  "right. Look through the least certain texts below if single errors matter.");
     } else {
         a.headline = "Use the new labels instead of the old ones";
-        snprintf(a.why, sizeof a.why, "They are estimated to be %.1f points better. For higher "
+        snprintf(a.why, sizeof a.why,
+                 "They are estimated to be %.1f points better. For higher "
                  "accuracy check the least certain texts below and run again with those labels.",
                  gain * 100);
     }
@@ -181,18 +193,23 @@ static void ladder(const silr_facts *f, silr_buf *b)
     }
     silr_buf_puts(b, "</span><span class=\"value\"></span></div>\n</div>\n");
     if (isfinite(f->after.low))
-        silr_buf_printf(b, "<p class=\"fine\">Bars are 95%% intervals, estimated from %zu texts that a "
-                           "person checked%s.</p>\n", f->n_known,
-                        f->gained ? "; they hold for the texts that the annotator had labelled. "
-                                    "Nobody checked those that it left out, and they are usually "
-                                    "the harder ones" : "");
+        silr_buf_printf(
+            b,
+            "<p class=\"fine\">Bars are 95%% intervals, estimated from %zu texts that a "
+            "person checked%s.</p>\n",
+            f->n_known,
+            f->gained ? "; they hold for the texts that the annotator had labelled. "
+                        "Nobody checked those that it left out, and they are usually "
+                        "the harder ones"
+                      : "");
 }
 
 void silr_section_answer(const silr_facts *f, silr_buf *b)
 {
     advice a = advise(f);
 
-    silr_buf_puts(b, "<section id=\"answer\" class=\"hero\">\n<h2 class=\"quiet\">The answer</h2>\n");
+    silr_buf_puts(b,
+                  "<section id=\"answer\" class=\"hero\">\n<h2 class=\"quiet\">The answer</h2>\n");
     if (f->finished)
         lead(f, b);
     ladder(f, b);

@@ -21,9 +21,12 @@ static const struct {
     const char *key, *heading;
     bool percent;
 } sensed[] = {
-    {"theta_p", "theta_p", true},      {"theta_n", "theta_n", true},
-    {"pi", "pi", true},                {"changed", "Labels changed", false},
-    {"estimated", "Estimated accuracy", true}, {"agreement", "Same labels", true},
+    {"theta_p", "theta_p", true},
+    {"theta_n", "theta_n", true},
+    {"pi", "pi", true},
+    {"changed", "Labels changed", false},
+    {"estimated", "Estimated accuracy", true},
+    {"agreement", "Same labels", true},
 };
 enum { SENSED = sizeof sensed / sizeof *sensed };
 
@@ -33,15 +36,15 @@ static void sensitivity_table(const json_t *rows, silr_buf *b)
     const json_t *row;
     size_t i;
 
-    json_array_foreach(rows, i, row)
-        for (size_t c = 0; c < SENSED; c++)
-            used[c] |= json_is_number(json_object_get(row, sensed[c].key));
+    json_array_foreach(rows, i, row) for (size_t c = 0; c < SENSED; c++) used[c] |=
+        json_is_number(json_object_get(row, sensed[c].key));
     silr_buf_puts(b, "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">Setting</th>");
     for (size_t c = 0; c < SENSED; c++)
         if (used[c])
             silr_buf_printf(b, "<th scope=\"col\" class=\"n\">%s</th>", sensed[c].heading);
     silr_buf_puts(b, "</tr></thead>\n<tbody>\n");
-    json_array_foreach(rows, i, row) {
+    json_array_foreach(rows, i, row)
+    {
         const char *what = json_string_value(json_object_get(row, "what"));
         silr_buf_puts(b, "<tr><th scope=\"row\">");
         silr_page_text(b, what ? what : "");
@@ -56,9 +59,8 @@ static void sensitivity_table(const json_t *rows, silr_buf *b)
 
 void silr_section_sensitivity(const silr_facts *f, silr_buf *b)
 {
-    json_t *root = f->sensitivity.len
-                       ? json_loadb(f->sensitivity.data, f->sensitivity.len, 0, NULL)
-                       : NULL;
+    json_t *root =
+        f->sensitivity.len ? json_loadb(f->sensitivity.data, f->sensitivity.len, 0, NULL) : NULL;
     const json_t *rows = json_object_get(root, "rows");
 
     if (json_array_size(rows) > 0) {
@@ -75,12 +77,13 @@ void silr_section_warnings(const silr_facts *f, silr_buf *b)
     bool any = false;
 
     for (size_t i = 0; i <= f->n_accounts; i++) {
-        const char *note = i == 0 ? (f->advice.len ? f->advice.data : "")
-                                  : f->account[i - 1].it.note;
+        const char *note =
+            i == 0 ? (f->advice.len ? f->advice.data : "") : f->account[i - 1].it.note;
         if (!note[0])
             continue;
         if (!any)
-            silr_buf_puts(b, "<section id=\"notes\">\n<h2>Remarks of the run</h2>\n<ul class=\"notes\">\n");
+            silr_buf_puts(
+                b, "<section id=\"notes\">\n<h2>Remarks of the run</h2>\n<ul class=\"notes\">\n");
         any = true;
         silr_buf_puts(b, "<li>");
         if (i > 0)
@@ -114,8 +117,8 @@ void silr_section_corpus(const silr_facts *f, silr_buf *b)
     fact(b, "Test part", part[SILR_TEST], "");
     fact(b, "Checked by a person", f->n_known, "(the labelled sample)");
     fact(b, "With a true label", s->truths, "");
-    fact(b, "Duplicates", s->duplicates, "kept in one part");
-    fact(b, "Empty texts", s->empty, "never labelled");
+    fact(b, "Duplicates", s->duplicates, s->duplicates ? "kept in one part" : "");
+    fact(b, "Empty texts", s->empty, s->empty ? "never labelled" : "");
     fact(b, "Rows not readable", s->bad_rows, s->bad_rows ? "see failed.jsonl" : "");
     fact(b, "Bad UTF-8", s->bad_utf8, s->bad_utf8 ? "bytes replaced" : "");
     fact(b, "With NUL bytes", s->nul, s->nul ? "replaced by a space" : "");
@@ -144,7 +147,8 @@ static void libraries(silr_buf *b)
 
     silr_libraries_render(&list);
     root = list.failed ? NULL : json_loadb(list.data, list.len, 0, NULL);
-    json_object_foreach(root, name, v) {
+    json_object_foreach(root, name, v)
+    {
         const char *s = json_string_value(v);
         silr_buf_printf(&out, "%s%s %.*s", out.len ? ", " : "", name,
                         (int)(s ? strcspn(s, " ") : 0), s ? s : "");
@@ -162,9 +166,10 @@ static void settings(const silr_facts *f, silr_buf *b)
     const silr_knob *knob = silr_knobs(&n);
     silr_buf value = {0};
 
-    silr_buf_puts(b, "<details>\n<summary>All settings, and where each came from</summary>\n"
-                     "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">Setting</th>"
-                     "<th scope=\"col\">Value</th><th scope=\"col\">From</th></tr></thead>\n<tbody>\n");
+    silr_buf_puts(
+        b, "<details>\n<summary>All settings, and where each came from</summary>\n"
+           "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">Setting</th>"
+           "<th scope=\"col\">Value</th><th scope=\"col\">From</th></tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < n; i++) {
         const char *origin = NULL;
         silr_buf_reset(&value);
@@ -186,11 +191,12 @@ static void settings(const silr_facts *f, silr_buf *b)
 
 void silr_section_reproduce(const silr_facts *f, silr_buf *b)
 {
-    char seed[32], cost[160];
+    char seed[32], cost[160], version[128];
     double seconds = 0;
 
     for (size_t i = 0; i < f->n_accounts; i++)
         seconds += isfinite(f->account[i].it.seconds) ? f->account[i].it.seconds : 0;
+    snprintf(version, sizeof version, "%s (%s)", SILR_VERSION, SILR_COMMIT);
     snprintf(seed, sizeof seed, "%lld", (long long)f->task->seed);
     snprintf(cost, sizeof cost, "0 spent, %.1f s of refining, %.0f MiB of memory at most", seconds,
              (double)silr_peak_memory() / 1048576);
@@ -206,7 +212,7 @@ void silr_section_reproduce(const silr_facts *f, silr_buf *b)
         silr_buf_printf(b, " --seed %s", seed);
     }
     silr_buf_puts(b, "</code></pre>\n<div class=\"scroll\"><table class=\"plain\">\n<tbody>\n");
-    line(b, "silr", SILR_VERSION);
+    line(b, "silr", version);
     line(b, "Seed", seed);
     line(b, "Corpus (SHA-256)", silr_corpus_digest(f->corpus)->hex);
     line(b, "Settings (SHA-256)", f->task->hash.hex);

@@ -10,22 +10,25 @@
 typedef struct {
     const char *title, *rows_are;
     int rows;
-    const char *share; /* heading of the last column: what the diagonal means */
+    const char *share;  /* heading of the last column: what the diagonal means */
     const size_t *cell; /* [rows][stride] */
     int stride;
 } matrix;
 
 static void heading(const silr_facts *f, const matrix *m, silr_buf *b)
 {
-    silr_buf_printf(b, "<div class=\"scroll%s\"><table class=\"confusion%s\">\n<caption>%s</caption>\n<thead>"
-                       "<tr><th scope=\"col\" class=\"corner\">%s</th>",
-                    f->K > 16 ? " tall" : "", f->K > 6 ? " many" : "", m->title, m->rows_are);
+    silr_buf_printf(
+        b,
+        "<div class=\"scroll%s\"><table class=\"confusion%s\">\n<caption>%s</caption>\n<thead>"
+        "<tr><th scope=\"col\" class=\"corner\">%s</th>",
+        f->K > 16 ? " tall" : "", f->K > 6 ? " many" : "", m->title, m->rows_are);
     for (int k = 0; k < f->K; k++) {
         silr_buf_puts(b, "<th scope=\"col\"><span>");
         silr_page_text(b, f->task->classes[k]);
         silr_buf_puts(b, "</span></th>");
     }
-    silr_buf_printf(b, "<th scope=\"col\" class=\"n\"><span>%s</span></th></tr></thead>\n<tbody>\n", m->share);
+    silr_buf_printf(b, "<th scope=\"col\" class=\"n\"><span>%s</span></th></tr></thead>\n<tbody>\n",
+                    m->share);
 }
 
 static void draw(const silr_facts *f, const matrix *m, silr_buf *b)
@@ -60,8 +63,11 @@ static void draw(const silr_facts *f, const matrix *m, silr_buf *b)
 static void against_truth(const silr_facts *f, const char *title, const silr_measured *m,
                           silr_buf *b)
 {
-    matrix x = {.title = title, .rows_are = "true \xe2\x86\x93 label \xe2\x86\x92", .rows = f->K,
-                .stride = f->K, .share = "right"};
+    matrix x = {.title = title,
+                .rows_are = "true \xe2\x86\x93 label \xe2\x86\x92",
+                .rows = f->K,
+                .stride = f->K,
+                .share = "right"};
     if (!m->present)
         return;
     x.cell = m->scores->confusion;
@@ -73,8 +79,12 @@ static void against_sample(const silr_facts *f, const char *title, const int *la
 {
     size_t K = (size_t)f->K;
     size_t *cell = silr_calloc(K * K, sizeof *cell);
-    matrix x = {.title = title, .rows_are = "checked \xe2\x86\x93 label \xe2\x86\x92", .rows = f->K,
-                .cell = cell, .stride = f->K, .share = "right"};
+    matrix x = {.title = title,
+                .rows_are = "checked \xe2\x86\x93 label \xe2\x86\x92",
+                .rows = f->K,
+                .cell = cell,
+                .stride = f->K,
+                .share = "right"};
     if (!cell) {
         b->failed = true;
         return;
@@ -90,8 +100,12 @@ static void moves(const silr_facts *f, silr_buf *b)
 {
     size_t K = (size_t)f->K;
     size_t *cell = silr_calloc((K + 1) * K, sizeof *cell);
-    matrix x = {.title = "Where the labels went", .rows_are = "before \xe2\x86\x93 now \xe2\x86\x92",
-                .rows = f->K + 1, .cell = cell, .stride = f->K, .share = "kept"};
+    matrix x = {.title = "Where the labels went",
+                .rows_are = "before \xe2\x86\x93 now \xe2\x86\x92",
+                .rows = f->K + 1,
+                .cell = cell,
+                .stride = f->K,
+                .share = "kept"};
     if (!cell) {
         b->failed = true;
         return;
@@ -124,9 +138,12 @@ static void classes(const silr_facts *f, silr_buf *b)
         if (f->final[i] != SILR_NO_LABEL)
             is[f->final[i]]++;
     }
-    silr_buf_puts(b, "<div class=\"scroll\"><table>\n<caption>Classes</caption>\n<thead><tr><th scope=\"col\">Class</th>"
-                     "<th scope=\"col\" class=\"n\">Labels before</th><th scope=\"col\" class=\"n\">Labels now</th>"
-                     "<th scope=\"col\" class=\"n\">Right before</th><th scope=\"col\" class=\"n\">Estimated share of all (pi)</th>"
+    silr_buf_puts(b, "<div class=\"scroll\"><table>\n<caption>Classes</caption>\n<thead><tr><th "
+                     "scope=\"col\">Class</th>"
+                     "<th scope=\"col\" class=\"n\">Labels before</th><th scope=\"col\" "
+                     "class=\"n\">Labels now</th>"
+                     "<th scope=\"col\" class=\"n\">Right before</th><th scope=\"col\" "
+                     "class=\"n\">Estimated share of all (pi)</th>"
                      "</tr></thead>\n<tbody>\n");
     for (int k = 0; k < f->K; k++) {
         silr_buf_puts(b, "<tr><th scope=\"row\">");

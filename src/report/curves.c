@@ -80,7 +80,8 @@ static void theta_many(const silr_facts *f, silr_figure *g)
             return;
         s->faint = true;
         for (size_t i = 0; i < f->n_accounts; i++)
-            s->p[i] = (silr_point){(double)i, f->account[i].it.priors.theta[k * f->K + k], NAN, NAN};
+            s->p[i] =
+                (silr_point){(double)i, f->account[i].it.priors.theta[k * f->K + k], NAN, NAN};
     }
     if (!(mean = silr_figure_add(g, "mean (thin: each class)", f->n_accounts, 0)))
         return;
@@ -115,7 +116,8 @@ void silr_build_flips(const silr_facts *f, silr_figure *g)
 
     g->name = "flips";
     g->title = "Labels that changed";
-    g->note = "Texts whose label differs from the iteration before. Few flips: the labels have settled.";
+    g->note =
+        "Texts whose label differs from the iteration before. Few flips: the labels have settled.";
     g->y_label = "texts";
     g->kind = SILR_FIGURE_STACK;
     g->bar = 0.5;
@@ -221,16 +223,22 @@ void silr_section_curves(const silr_facts *f, silr_buf *b)
     silr_page_figure(f, silr_build_flips, b);
     silr_page_figure(f, silr_build_losses, b);
     silr_buf_puts(b, "</div>\n<div class=\"scroll\"><table>\n<caption>The numbers behind the curves"
-                     "</caption>\n<thead><tr><th scope=\"col\">#</th><th scope=\"col\" class=\"n\">Estimated accuracy</th>");
+                     "</caption>\n<thead><tr><th scope=\"col\">#</th><th scope=\"col\" "
+                     "class=\"n\">Estimated accuracy</th>");
     if (f->label.present || f->test.present)
-        silr_buf_puts(b, "<th scope=\"col\" class=\"n\">Measured</th><th scope=\"col\" class=\"n\">Balanced</th>"
-                         "<th scope=\"col\" class=\"n\">F1</th><th scope=\"col\" class=\"n\">Test</th>");
+        silr_buf_puts(
+            b,
+            "<th scope=\"col\" class=\"n\">Measured</th><th scope=\"col\" class=\"n\">Balanced</th>"
+            "<th scope=\"col\" class=\"n\">F1</th><th scope=\"col\" class=\"n\">Test</th>");
     if (f->K == 2)
-        silr_buf_puts(b, "<th scope=\"col\" class=\"n\">theta_p</th><th scope=\"col\" class=\"n\">theta_n</th>"
-                         "<th scope=\"col\" class=\"n\">pi</th>");
-    silr_buf_puts(b, "<th scope=\"col\" class=\"n\">Flips</th><th scope=\"col\" class=\"n\">Train risk</th>"
-                     "<th scope=\"col\" class=\"n\">Held-out risk</th><th scope=\"col\" class=\"n\">Time</th>"
-                     "<th scope=\"col\">Kept</th></tr></thead>\n<tbody>\n");
+        silr_buf_puts(
+            b,
+            "<th scope=\"col\" class=\"n\">theta_p</th><th scope=\"col\" class=\"n\">theta_n</th>"
+            "<th scope=\"col\" class=\"n\">pi</th>");
+    silr_buf_puts(
+        b, "<th scope=\"col\" class=\"n\">Flips</th><th scope=\"col\" class=\"n\">Train risk</th>"
+           "<th scope=\"col\" class=\"n\">Held-out risk</th><th scope=\"col\" class=\"n\">Time</th>"
+           "<th scope=\"col\">Kept</th></tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < f->n_accounts; i++)
         row(f, &f->account[i], b);
     silr_buf_puts(b, "</tbody></table></div>\n</section>\n");

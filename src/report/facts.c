@@ -57,8 +57,7 @@ silr_status silr_measure(silr_measured *m, const silr_facts *f, const uint32_t *
 double silr_facts_score(const silr_facts *f, size_t doc)
 {
     int k = f->final[doc];
-    return k == SILR_NO_LABEL ? (double)NAN
-                              : (double)f->prob[doc * (size_t)f->K + (size_t)k];
+    return k == SILR_NO_LABEL ? (double)NAN : (double)f->prob[doc * (size_t)f->K + (size_t)k];
 }
 
 silr_interval silr_facts_theta(const silr_priors *p, int j)
@@ -127,7 +126,7 @@ static silr_status accounts(silr_facts *f, silr_store *store, silr_error *err)
         st = silr_fail_memory(err);
         goto done;
     }
-    for (; f->n_accounts < count; ) {
+    for (; f->n_accounts < count;) {
         silr_account *a = &f->account[f->n_accounts];
         if ((st = silr_store_iteration_get(store, (int)f->n_accounts, &a->it, f->n, label, NULL,
                                            err)) != SILR_OK)
@@ -183,8 +182,11 @@ static silr_status names(silr_facts *f, silr_store *store, silr_error *err)
     const struct {
         const char *name;
         silr_buf *to;
-    } want[] = {{"run.start", &f->start}, {"run.end", &f->end}, {"run.command", &f->command},
-                {"verdict", &f->verdict}, {"sensitivity", &f->sensitivity}};
+    } want[] = {{"run.start", &f->start},
+                {"run.end", &f->end},
+                {"run.command", &f->command},
+                {"verdict", &f->verdict},
+                {"sensitivity", &f->sensitivity}};
     silr_status st = SILR_OK;
     for (size_t i = 0; st == SILR_OK && i < sizeof want / sizeof *want; i++)
         st = silr_store_get(store, want[i].name, want[i].to, err);
@@ -196,7 +198,10 @@ silr_status silr_facts_read(silr_facts *f, const silr_task *task, const silr_cor
 {
     silr_status st;
 
-    *f = (silr_facts){.task = task, .corpus = corpus, .dir = dir, .K = (int)task->n_classes,
+    *f = (silr_facts){.task = task,
+                      .corpus = corpus,
+                      .dir = dir,
+                      .K = (int)task->n_classes,
                       .n = silr_corpus_size(corpus)};
     f->initial = silr_alloc(f->n, sizeof *f->initial);
     f->final = silr_alloc(f->n, sizeof *f->final);

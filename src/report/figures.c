@@ -55,7 +55,7 @@ double silr_figure_step(double low, double high)
 
 /* Where the plot lies on the canvas, and what it spans. */
 typedef struct {
-    double x0, x1, y0, y1;     /* data */
+    double x0, x1, y0, y1;           /* data */
     double left, right, top, bottom; /* canvas; top < bottom */
     int height;
 } frame;
@@ -147,8 +147,9 @@ static void mark(silr_buf *b, int colour, double x, double y)
                         y, r);
         break;
     case 1:
-        silr_buf_printf(b, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>",
-                        colour, x - r + .4, y - r + .4, 2 * r - .8, 2 * r - .8);
+        silr_buf_printf(
+            b, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", colour,
+            x - r + .4, y - r + .4, 2 * r - .8, 2 * r - .8);
         break;
     case 2:
         silr_buf_printf(b, "<path class=\"f%d\" d=\"M%.1f %.1fl%.1f %.1fh%.1fz\"/>", colour, x,
@@ -186,7 +187,9 @@ static int legend(const silr_figure *g, silr_buf *b)
         if (b) {
             double y = TOP + row * ROW + 4;
             if (g->kind == SILR_FIGURE_STACK)
-                silr_buf_printf(b, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"10\" height=\"10\" rx=\"2\"/>",
+                silr_buf_printf(b,
+                                "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"10\" "
+                                "height=\"10\" rx=\"2\"/>",
                                 s->colour, x, y - 5);
             else {
                 silr_buf_printf(b, "<path class=\"l l%d%s\" d=\"M%.1f %.1fh14\"/>", s->colour,
@@ -239,7 +242,9 @@ static void axes(const silr_figure *g, const frame *f, silr_buf *b)
         double v = (ceil(f->y0 / step - 1e-9) + i) * step, y = py(f, v);
         if (v > f->y1 + step / 1e3)
             break;
-        silr_buf_printf(b, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">",
+        silr_buf_printf(b,
+                        "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"tick\" x=\"%d\" "
+                        "y=\"%.1f\" text-anchor=\"end\">",
                         LEFT, y, WIDTH - RIGHT, LEFT - 6, y + 3.5);
         tick_text(b, v, step, g->percent_y);
         silr_buf_puts(b, "</text>");
@@ -260,7 +265,9 @@ static void axes(const silr_figure *g, const frame *f, silr_buf *b)
     silr_buf_printf(b, "<text class=\"axl\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", middle,
                     f->bottom + 33);
     silr_buf_html(b, g->x_label, strlen(g->x_label));
-    silr_buf_printf(b, "</text><text class=\"axl\" transform=\"translate(10 %.1f) rotate(-90)\" text-anchor=\"middle\">",
+    silr_buf_printf(b,
+                    "</text><text class=\"axl\" transform=\"translate(10 %.1f) rotate(-90)\" "
+                    "text-anchor=\"middle\">",
                     (f->top + f->bottom) / 2);
     silr_buf_html(b, g->y_label, strlen(g->y_label));
     silr_buf_puts(b, "</text>");
@@ -282,7 +289,7 @@ static void band(const silr_series *s, const frame *f, silr_buf *b)
         }
     if (first)
         return;
-    for (size_t k = s->n; k-- > 0; )
+    for (size_t k = s->n; k-- > 0;)
         if (there(&s->p[k]) && isfinite(s->p[k].high) && isfinite(s->p[k].low))
             silr_buf_printf(b, "L%.1f %.1f", px(f, s->p[k].x), py(f, s->p[k].low));
     silr_buf_puts(b, "z\"/>");
@@ -329,9 +336,10 @@ static void bars(const silr_figure *g, const frame *f, silr_buf *b)
             if (!there(p) || p->y <= 0)
                 continue;
             y = py(f, below + p->y);
-            silr_buf_printf(b, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>",
-                            g->s[i].colour, px(f, p->x) - wide / 2 + .5, y, wide > 2 ? wide - 1 : wide,
-                            py(f, below) - y);
+            silr_buf_printf(
+                b, "<rect class=\"f%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>",
+                g->s[i].colour, px(f, p->x) - wide / 2 + .5, y, wide > 2 ? wide - 1 : wide,
+                py(f, below) - y);
         }
 }
 
@@ -339,18 +347,24 @@ static const char own_style[] =
     "<style>svg{--fg:#1c2128;--muted:#5c6672;--line:#dfe3e8;--c0:#0b62a8;--c1:#b8520a;--c2:#0b7a5c;"
     "--c3:#9c3d86;--c4:#8a6d00;--c5:#3a8fc7;--c6:#8a939e;background:#fff;"
     "font:11px system-ui,sans-serif}"
-    "@media(prefers-color-scheme:dark){svg{--fg:#e3e7ec;--muted:#9aa5b1;--line:#2d343d;--c0:#6cb4f0;"
-    "--c1:#f2a364;--c2:#53c7a3;--c3:#dd8fcb;--c4:#d9bf55;--c5:#9ad1f5;--c6:#7d8792;background:#14181d}}";
+    "@media(prefers-color-scheme:dark){svg{--fg:#e3e7ec;--muted:#9aa5b1;--line:#2d343d;--c0:#"
+    "6cb4f0;"
+    "--c1:#f2a364;--c2:#53c7a3;--c3:#dd8fcb;--c4:#d9bf55;--c5:#9ad1f5;--c6:#7d8792;background:#"
+    "14181d}}";
 
 void silr_figure_style(silr_buf *b)
 {
-    silr_buf_puts(b, "svg text{fill:var(--fg);font-size:11px}svg .tick,svg .axl{fill:var(--muted)}"
-                     "svg .grid{stroke:var(--line);fill:none}svg .axis{stroke:var(--muted);fill:none}"
-                     "svg .l{fill:none;stroke-width:2;stroke-linejoin:round}svg .w{fill:none;stroke-width:1.4}"
-                     "svg .dash{stroke-dasharray:5 4}svg .faint{stroke-width:1;opacity:.45}"
-                     "svg .diag{stroke:var(--muted);stroke-dasharray:2 4;fill:none}");
+    silr_buf_puts(
+        b,
+        "svg text{fill:var(--fg);font-size:11px}svg .tick,svg .axl{fill:var(--muted)}"
+        "svg .grid{stroke:var(--line);fill:none}svg .axis{stroke:var(--muted);fill:none}"
+        "svg .l{fill:none;stroke-width:2;stroke-linejoin:round}svg .w{fill:none;stroke-width:1.4}"
+        "svg .dash{stroke-dasharray:5 4}svg .faint{stroke-width:1;opacity:.45}"
+        "svg .diag{stroke:var(--muted);stroke-dasharray:2 4;fill:none}");
     for (int c = 0; c < 7; c++)
-        silr_buf_printf(b, "svg .f%d{fill:var(--c%d)}svg .l%d{stroke:var(--c%d)}svg .b%d{fill:var(--c%d);opacity:.16}",
+        silr_buf_printf(b,
+                        "svg .f%d{fill:var(--c%d)}svg .l%d{stroke:var(--c%d)}svg "
+                        ".b%d{fill:var(--c%d);opacity:.16}",
                         c, c, c, c, c, c);
 }
 

@@ -13,32 +13,32 @@ typedef struct {
 } silr_point;
 
 typedef struct {
-    char name[96];   /* in the legend and the table */
-    int colour;      /* 0..5: the palette; 6: grey */
-    bool dashed;     /* lines only */
-    bool band;       /* interval as a band, else as whiskers */
-    bool faint;      /* thin, without marks or legend: one of many */
+    char name[96]; /* in the legend and the table */
+    int colour;    /* 0..5: the palette; 6: grey */
+    bool dashed;   /* lines only */
+    bool band;     /* interval as a band, else as whiskers */
+    bool faint;    /* thin, without marks or legend: one of many */
     size_t n;
-    silr_point *p;   /* borrowed from the figure's arena */
+    silr_point *p; /* borrowed from the figure's arena */
 } silr_series;
 
 typedef enum { SILR_FIGURE_LINES, SILR_FIGURE_STACK } silr_figure_kind;
 
 enum { SILR_FIGURE_SERIES = 72 };
 typedef struct {
-    const char *name;  /* file name without ending */
+    const char *name;         /* file name without ending */
     const char *title, *note; /* note: one sentence, <desc> and the caption */
     const char *x_label, *y_label;
     silr_figure_kind kind;
     double x_min, x_max, y_min, y_max; /* y_max = y_min: from the data */
-    double bar;        /* width of a bar in x */
-    bool whole_x;      /* x are whole numbers: iterations */
+    double bar;                        /* width of a bar in x */
+    bool whole_x;                      /* x are whole numbers: iterations */
     bool percent_x, percent_y;
-    bool diagonal;     /* the line y = x */
+    bool diagonal; /* the line y = x */
     size_t n;
     silr_series s[SILR_FIGURE_SERIES];
     silr_arena arena;
-    bool failed;       /* no memory on the way */
+    bool failed; /* no memory on the way */
 } silr_figure;
 
 /* Adds a series of n points (cleared to NAN); NULL: no room or memory, and failed is set. */

@@ -27,23 +27,23 @@ typedef struct {
     const char *dir;
     int K;
     size_t n;
-    uint32_t *pool, *test_docs;  /* document indices */
+    uint32_t *pool, *test_docs; /* document indices */
     size_t n_pool, n_test;
-    int *initial;                /* [n] the annotator's labels, SILR_NO_LABEL where none */
-    int *final;                  /* [n] */
-    float *prob;                 /* [n][K] calibrated */
-    bool finished;               /* final and prob are there */
-    int *known;                  /* [n] the labelled sample's truth, else SILR_NO_LABEL */
+    int *initial;  /* [n] the annotator's labels, SILR_NO_LABEL where none */
+    int *final;    /* [n] */
+    float *prob;   /* [n][K] calibrated */
+    bool finished; /* final and prob are there */
+    int *known;    /* [n] the labelled sample's truth, else SILR_NO_LABEL */
     size_t n_known;
     size_t n_accounts;
-    silr_account *account;       /* [0] is the annotator's */
-    silr_measured label, test;   /* of the final labels */
-    size_t n_initial, n_final;   /* documents that had a label; that have one */
-    size_t corrected;            /* had a label, have another */
-    size_t gained;               /* had none, have one */
-    silr_interval before, after; /* estimated accuracy; NAN: none */
+    silr_account *account;                     /* [0] is the annotator's */
+    silr_measured label, test;                 /* of the final labels */
+    size_t n_initial, n_final;                 /* documents that had a label; that have one */
+    size_t corrected;                          /* had a label, have another */
+    size_t gained;                             /* had none, have one */
+    silr_interval before, after;               /* estimated accuracy; NAN: none */
     silr_buf start, end, command, sensitivity; /* left by name; may be empty */
-    silr_buf verdict, advice;    /* go, warn, refuse, swap (D1), and the sentence that goes with it */
+    silr_buf verdict, advice; /* go, warn, refuse, swap (D1), and the sentence that goes with it */
 } silr_facts;
 
 silr_status silr_facts_read(silr_facts *f, const silr_task *task, const silr_corpus *corpus,
@@ -68,7 +68,7 @@ silr_status silr_labels_write(const silr_facts *f, silr_error *err);
 void silr_metrics_render(const silr_facts *f, silr_buf *b);
 void silr_manifest_render(const silr_facts *f, silr_buf *b);
 silr_status silr_html_write(const silr_facts *f, silr_error *err);
-/* Version of each library in use: name and version into the callback's buffer, as a JSON object. */
+/* The libraries in use and their versions, as a JSON object. */
 void silr_libraries_render(silr_buf *b);
 
 #endif

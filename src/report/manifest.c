@@ -21,7 +21,6 @@
 #include <zlib.h>
 #include <zstd.h>
 
-
 static void text(silr_buf *b, const char *name, const char *value)
 {
     silr_buf_printf(b, "\"%s\":", name);
@@ -53,7 +52,7 @@ void silr_libraries_render(silr_buf *b)
     silr_buf_putc(b, ',');
     text(b, "zstd", ZSTD_versionString());
     silr_buf_printf(b, ",\"xxhash\":\"%u.%u.%u\",", x / 10000, x / 100 % 100, x % 100);
-    text(b, "openssl", OpenSSL_version(OPENSSL_VERSION));
+    text(b, "openssl", OpenSSL_version(OPENSSL_VERSION_STRING));
     silr_buf_putc(b, '}');
 }
 
@@ -195,7 +194,8 @@ void silr_manifest_render(const silr_facts *f, silr_buf *b)
     settings(b, task);
     silr_buf_printf(b, ",\n\"seeds\":[%lld],\n\"splits\":", (long long)task->seed);
     splits(b, f);
-    silr_buf_printf(b, ",\n\"corpus\":{\"documents\":%zu,\"sha256\":\"%s\"},\n\"classifier\":", f->n,
+    silr_buf_printf(b,
+                    ",\n\"corpus\":{\"documents\":%zu,\"sha256\":\"%s\"},\n\"classifier\":", f->n,
                     silr_corpus_digest(f->corpus)->hex);
     classifier(b, f);
     silr_buf_puts(b, ",\n\"libraries\":");

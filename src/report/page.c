@@ -110,7 +110,9 @@ static void head(const silr_facts *f, silr_buf *b)
     silr_buf_puts(b, " \xc2\xb7 silr report</title>\n<style>");
     silr_buf_puts(b, silr_page_style);
     silr_figure_style(b);
-    silr_buf_puts(b, "</style>\n</head>\n<body>\n<main>\n<header>\n<p class=\"kicker\">silr report</p>\n<h1>");
+    silr_buf_puts(
+        b,
+        "</style>\n</head>\n<body>\n<main>\n<header>\n<p class=\"kicker\">silr report</p>\n<h1>");
     silr_page_text(b, t->name ? t->name : "A run");
     silr_buf_puts(b, "</h1>\n");
     if (t->question && t->question[0]) {
@@ -151,10 +153,9 @@ static silr_status page(const silr_facts *f, silr_buf *b, silr_error *err)
 
 static silr_status figures(const silr_facts *f, silr_error *err)
 {
-    static const silr_figure_build all[] = {silr_build_accuracy, silr_build_theta,
-                                            silr_build_flips,    silr_build_losses,
-                                            silr_build_before,   silr_build_after,
-                                            silr_build_reliability};
+    static const silr_figure_build all[] = {
+        silr_build_accuracy, silr_build_theta, silr_build_flips,      silr_build_losses,
+        silr_build_before,   silr_build_after, silr_build_reliability};
     silr_status st = SILR_OK;
     char *dir = silr_path_join(f->dir, "figures");
     silr_figure *g = silr_calloc(1, sizeof *g);

@@ -8,12 +8,12 @@
 #include "report/figures.h"
 #include "report/inside.h"
 
-void silr_page_text(silr_buf *b, const char *s);                /* escaped; controls become U+FFFD */
-void silr_page_bytes(silr_buf *b, const char *s, size_t len);   /* the same for a piece */
-void silr_page_percent(silr_buf *b, double v);                  /* 95.3%; a dash for NAN */
-void silr_page_count(silr_buf *b, size_t n);                    /* 12,345 */
-void silr_page_class(silr_buf *b, const silr_facts *f, int k);  /* its name as a chip; "no label" */
-void silr_page_interval(silr_buf *b, const silr_interval *v);   /* 95.3% (93.1% to 97.0%) */
+void silr_page_text(silr_buf *b, const char *s);               /* escaped; controls become U+FFFD */
+void silr_page_bytes(silr_buf *b, const char *s, size_t len);  /* the same for a piece */
+void silr_page_percent(silr_buf *b, double v);                 /* 95.3%; a dash for NAN */
+void silr_page_count(silr_buf *b, size_t n);                   /* 12,345 */
+void silr_page_class(silr_buf *b, const silr_facts *f, int k); /* its name as a chip; "no label" */
+void silr_page_interval(silr_buf *b, const silr_interval *v);  /* 95.3% (93.1% to 97.0%) */
 /* <section><h2>; ended by "</section>\n". intro: one sentence of ours, or NULL. */
 void silr_page_open(silr_buf *b, const char *id, const char *title, const char *intro);
 

@@ -64,7 +64,9 @@ static void plot(const silr_figure *g, silr_buf *b)
                             colour[s->colour]);
         } else {
             if (interval)
-                silr_buf_printf(b, "'%s.tsv' index %zu using 1:2:3:4 with yerrorbars lc rgb '%s' pt 7 ps 0.4 notitle, \\\n  ",
+                silr_buf_printf(b,
+                                "'%s.tsv' index %zu using 1:2:3:4 with yerrorbars lc rgb '%s' pt 7 "
+                                "ps 0.4 notitle, \\\n  ",
                                 g->name, i, colour[s->colour]);
             silr_buf_printf(b, "'%s.tsv' index %zu using 1:2 with linespoints lc rgb '%s' dt %d",
                             g->name, i, colour[s->colour], s->dashed ? 2 : 1);
@@ -87,9 +89,10 @@ static void quoted(silr_buf *b, const char *what, const char *s)
 
 void silr_figure_gnuplot(const silr_figure *g, silr_buf *b)
 {
-    silr_buf_printf(b, "# gnuplot %s.gp\nset terminal svg size 720,480 font 'sans,14'\n"
-                       "set encoding utf8\nset output '%s.gnuplot.svg'\nset datafile missing '?'\n"
-                       "set termoption noenhanced\nset key outside top\n",
+    silr_buf_printf(b,
+                    "# gnuplot %s.gp\nset terminal svg size 720,480 font 'sans,14'\n"
+                    "set encoding utf8\nset output '%s.gnuplot.svg'\nset datafile missing '?'\n"
+                    "set termoption noenhanced\nset key outside top\n",
                     g->name, g->name);
     quoted(b, "title", g->title);
     quoted(b, "xlabel", g->x_label);

@@ -1,27 +1,43 @@
 /* report.h - what a run tells: labels.jsonl, metrics.json, manifest.json, report.html, figures/.
  *
- * Reads the store and, with priors/, the truth. Writes files that appear whole or not at all. */
+ * Reads the store and, with priors/, the truth. Writes files that appear whole or not at all: a
+ * failure leaves the former ones as they were. The same store gives the same labels.jsonl, and the
+ * same metrics.json but for "seconds"; manifest.json and report.html also tell of the machine.
+ *
+ *     labels.jsonl    "changed" is exactly label != initial_label, so a text that got its first
+ *                     label counts; label and score are null for texts with no label (empty ones)
+ *     metrics.json    "label" and "test" blocks: n, coverage, accuracy, balanced_accuracy,
+ *                     precision, recall, f1, confusion [true][label]; over texts with a label
+ *                     "final": iteration, documents, labelled_before, labelled,
+ *                     changed = corrected + gained, theta, pi, label, test, estimated_before,
+ *                     estimated_accuracy, labelled_sample, classifier, seconds
+ *     figures/        NAME.svg drawn by us; NAME.tsv and NAME.gp for who wants to draw it again
+ *
+ * The run leaves facts in the store by name, all optional: run.start, run.end, run.command,
+ * verdict ({"verdict","advice"}), sensitivity ({"rows":[{"what",...}]}). */
 #ifndef SILR_REPORT_H
 #define SILR_REPORT_H
 
 #include "classify/classifier.h"
 #include "store/store.h"
 
-/* All files of a finished run. dir: the run's folder. */
+/* All files of a finished run. dir: the run's folder.
+ * SILR_EINPUT: the run has no final labels yet. SILR_EIO: a file cannot be written. */
 silr_status silr_report_write(const silr_task *task, const silr_corpus *corpus, silr_store *store,
                               const char *dir, silr_error *err);
 
-/* One by one. */
+/* One by one. html writes figures/ too, and tells what there is of a run that is not finished. */
 silr_status silr_report_labels(const silr_task *task, const silr_corpus *corpus, silr_store *store,
                                const char *dir, silr_error *err);
 silr_status silr_report_metrics(const silr_task *task, const silr_corpus *corpus, silr_store *store,
                                 const char *dir, silr_error *err);
-silr_status silr_report_manifest(const silr_task *task, const silr_corpus *corpus, silr_store *store,
-                                 const char *dir, silr_error *err);
+silr_status silr_report_manifest(const silr_task *task, const silr_corpus *corpus,
+                                 silr_store *store, const char *dir, silr_error *err);
 silr_status silr_report_html(const silr_task *task, const silr_corpus *corpus, silr_store *store,
                              const char *dir, silr_error *err);
 
-/* The run's table for the terminal, from metrics.json (`silr show`). */
+/* The run's table for the terminal, from metrics.json (`silr show`). SILR_EINPUT: no such file, or
+ * not one of ours. */
 silr_status silr_report_table(const char *dir, bool colour, silr_buf *out, silr_error *err);
 
 #endif

@@ -13,7 +13,8 @@ static void row(const silr_facts *f, const silr_rule_row *r, silr_buf *b)
     silr_page_count(b, r->overlaps);
     silr_buf_puts(b, "</td><td class=\"n\">");
     silr_page_count(b, r->conflicts);
-    silr_buf_printf(b, "</td><td class=\"n\">%zu of %zu</td><td class=\"n\">", r->right, r->labelled);
+    silr_buf_printf(b, "</td><td class=\"n\">%zu of %zu</td><td class=\"n\">", r->right,
+                    r->labelled);
     if (r->labelled) {
         silr_interval v = silr_proportion((double)r->right, (double)r->labelled, false);
         silr_page_interval(b, &v);
@@ -35,9 +36,10 @@ silr_status silr_section_rules(const silr_facts *f, silr_buf *b, silr_error *err
         docs[i] = (uint32_t)i;
     if ((st = silr_rule_table_make(&t, f->task, f->corpus, docs, f->n, f->known, err)) != SILR_OK)
         goto done;
-    silr_page_open(b, "rules", "The rules",
-                   "Overlaps: another rule fired on the same text. Conflicts: one for another class "
-                   "did. The last columns are counted on the checked texts.");
+    silr_page_open(
+        b, "rules", "The rules",
+        "Overlaps: another rule fired on the same text. Conflicts: one for another class "
+        "did. The last columns are counted on the checked texts.");
     silr_buf_puts(b, "<p>The rules reached ");
     silr_page_count(b, t.covered);
     silr_buf_puts(b, " of ");
@@ -46,10 +48,13 @@ silr_status silr_section_rules(const silr_facts *f, silr_buf *b, silr_error *err
     silr_page_count(b, t.conflicted);
     silr_buf_puts(b, " of them rules of different classes fired, and ");
     silr_page_count(b, t.tied);
-    silr_buf_puts(b, " ended in a tie.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">Rule</th>"
-                     "<th scope=\"col\">Votes for</th><th scope=\"col\" class=\"n\">Texts</th><th scope=\"col\" class=\"n\">Overlaps</th>"
-                     "<th scope=\"col\" class=\"n\">Conflicts</th><th scope=\"col\" class=\"n\">Right</th>"
-                     "<th scope=\"col\" class=\"n\">Accuracy</th></tr></thead>\n<tbody>\n");
+    silr_buf_puts(
+        b, " ended in a tie.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th "
+           "scope=\"col\">Rule</th>"
+           "<th scope=\"col\">Votes for</th><th scope=\"col\" class=\"n\">Texts</th><th "
+           "scope=\"col\" class=\"n\">Overlaps</th>"
+           "<th scope=\"col\" class=\"n\">Conflicts</th><th scope=\"col\" class=\"n\">Right</th>"
+           "<th scope=\"col\" class=\"n\">Accuracy</th></tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < t.n; i++)
         row(f, &t.rows[i], b);
     silr_buf_puts(b, "</tbody></table></div>\n</section>\n");

@@ -36,7 +36,8 @@ static void fixed(silr_buf *out, int width, double v)
 static void interval(silr_buf *out, int width, const json_t *estimate)
 {
     double v = num(json_object_get(estimate, "value"));
-    double low = num(json_object_get(estimate, "low")), high = num(json_object_get(estimate, "high"));
+    double low = num(json_object_get(estimate, "low")),
+           high = num(json_object_get(estimate, "high"));
     char s[96];
     if (isnan(v))
         snprintf(s, sizeof s, "-");
@@ -173,12 +174,10 @@ silr_status silr_report_table(const char *dir, bool colour, silr_buf *out, silr_
     name = json_object_get(root, "task");
     if (json_is_string(name) && json_string_length(name))
         silr_buf_printf(out, "%s\n\n", json_string_value(name));
-    json_array_foreach(rows, i, it)
-        truth |= json_is_object(json_object_get(it, "label")) ||
-                 json_is_object(json_object_get(it, "test"));
+    json_array_foreach(rows, i, it) truth |=
+        json_is_object(json_object_get(it, "label")) || json_is_object(json_object_get(it, "test"));
     heading(out, K, truth, colour);
-    json_array_foreach(rows, i, it)
-        row(out, it, K, truth, colour);
+    json_array_foreach(rows, i, it) row(out, it, K, truth, colour);
     silr_buf_putc(out, '\n');
     outcome(out, root, colour);
     if (out->failed)

@@ -45,7 +45,7 @@ static void offer(pick *heap, size_t *n, size_t most, pick p)
     if (*n < most) {
         heap[(*n)++] = p;
         if (*n == most)
-            for (size_t i = most / 2; i-- > 0; )
+            for (size_t i = most / 2; i-- > 0;)
                 sift(heap, most, i);
     } else if (most > 0 && before(&p, &heap[0]) < 0) {
         heap[0] = p;
@@ -60,7 +60,7 @@ static void body(const silr_facts *f, size_t doc, silr_buf *b)
     bool any = false;
     const char *s = silr_corpus_text(f->corpus, doc, &len);
 
-    for (cut = len < SHOWN ? len : SHOWN; cut < len && ((unsigned char)s[cut] & 0xc0) == 0x80; )
+    for (cut = len < SHOWN ? len : SHOWN; cut < len && ((unsigned char)s[cut] & 0xc0) == 0x80;)
         cut--;
     for (size_t back = 0; cut < len && back < 30 && cut > back; back++) /* rather between words */
         if (s[cut - back] == ' ' || s[cut - back] == '\n') {
@@ -114,8 +114,9 @@ static void card(const silr_facts *f, const silr_model *m, size_t doc, silr_buf 
         silr_buf_puts(b, " <span class=\"arrow\">\xe2\x86\x92</span> ");
     }
     silr_page_class(b, f, f->final[doc]);
-    silr_buf_printf(b, " <span class=\"meter\"><i style=\"width:%.0f%%\"></i></span> <span class=\"p\">",
-                    isfinite(score) ? score * 100 : 0);
+    silr_buf_printf(
+        b, " <span class=\"meter\"><i style=\"width:%.0f%%\"></i></span> <span class=\"p\">",
+        isfinite(score) ? score * 100 : 0);
     silr_page_percent(b, score);
     silr_buf_puts(b, "</span>");
     if (f->known[doc] != SILR_NO_LABEL) {
@@ -124,7 +125,8 @@ static void card(const silr_facts *f, const silr_model *m, size_t doc, silr_buf 
         silr_buf_puts(b, "</span>");
     } else if (silr_corpus_truth(f->corpus, doc) != SILR_NO_LABEL) {
         int truth = silr_corpus_truth(f->corpus, doc);
-        silr_buf_printf(b, " <span class=\"tag%s\">true label: ", truth == f->final[doc] ? "" : " bad");
+        silr_buf_printf(
+            b, " <span class=\"tag%s\">true label: ", truth == f->final[doc] ? "" : " bad");
         silr_page_text(b, f->task->classes[truth]);
         silr_buf_puts(b, truth == f->final[doc] ? " \xe2\x9c\x93</span>" : " \xe2\x9c\x97</span>");
     }
@@ -169,8 +171,8 @@ static void changed(const silr_facts *f, const silr_model *m, pick *p, size_t mo
     size_t n = 0;
     for (size_t i = 0; i < f->n; i++)
         if (f->final[i] != f->initial[i] && f->final[i] != SILR_NO_LABEL)
-            offer(p, &n, most, (pick){(uint32_t)i, f->initial[i] == SILR_NO_LABEL,
-                                      silr_facts_score(f, i)});
+            offer(p, &n, most,
+                  (pick){(uint32_t)i, f->initial[i] == SILR_NO_LABEL, silr_facts_score(f, i)});
     if (n == 0)
         return;
     silr_page_open(b, "changed", "Texts whose label changed",
@@ -183,12 +185,14 @@ static void check(const silr_facts *f, const silr_model *m, pick *p, size_t most
     size_t n = 0;
     for (size_t i = 0; i < f->n; i++)
         if (f->final[i] != SILR_NO_LABEL && f->known[i] == SILR_NO_LABEL)
-            offer(p, &n, most, (pick){(uint32_t)i, silr_corpus_split(f->corpus, i) == SILR_TEST,
-                                      -silr_facts_score(f, i)});
+            offer(p, &n, most,
+                  (pick){(uint32_t)i, silr_corpus_split(f->corpus, i) == SILR_TEST,
+                         -silr_facts_score(f, i)});
     if (n == 0)
         return;
     silr_page_open(b, "check", "Worth checking by hand next",
-                   "The least certain labels. A person's label tells most here.");
+                   "The least certain labels: a person's label tells most here. Below 50% the "
+                   "label was kept although the classifier leans the other way.");
     cards(f, m, p, n, b);
 }
 

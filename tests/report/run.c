@@ -33,8 +33,12 @@ static silr_status fill(run *r, int K, const int *was, const int *is, silr_error
     int known[] = {0, 1};
     double weight[] = {1, 1};
     silr_sample sample = {2, doc, known, weight};
-    silr_iteration it = {.iteration = 0, .accepted = true, .train_loss = NAN,
-                         .validation_loss = NAN, .estimated = {0.75, 0.5, 0.9}, .seconds = 1.5};
+    silr_iteration it = {.iteration = 0,
+                         .accepted = true,
+                         .train_loss = NAN,
+                         .validation_loss = NAN,
+                         .estimated = {0.75, 0.5, 0.9},
+                         .seconds = 1.5};
     silr_status st;
 
     it.priors.K = K;
@@ -92,12 +96,10 @@ static silr_status fresh(run *r, silr_error *err)
     return mkdtemp(r->dir) ? SILR_OK : silr_fail(err, SILR_EIO, "no folder for the test");
 }
 
-silr_status run_make(run *r, int K, bool truth, silr_error *err)
+silr_status run_open(run *r, int K, bool truth, silr_error *err)
 {
     static const char *const name[] = {"good", "bad", "red", "green", "blue"};
     const char *const *c = K == 2 ? name : name + 2;
-    const int was[] = {0, 1, 1, SILR_NO_LABEL, 1, SILR_NO_LABEL};
-    const int is[] = {0, 1, 0, 1, 1, SILR_NO_LABEL};
     char rows[1024], label[2][64], yaml[512];
     silr_status st = fresh(r, err);
 
@@ -105,16 +107,24 @@ silr_status run_make(run *r, int K, bool truth, silr_error *err)
         snprintf(label[k], sizeof label[k], truth ? ",\"label\":\"%s\"" : "", c[k]);
     snprintf(rows, sizeof rows, plain_rows, c[0], label[0], c[1], label[1], c[1], label[0],
              label[1], c[1], label[0]);
-    snprintf(yaml, sizeof yaml,
-             "name: tiny\nclasses: [%s, %s%s%s]\ncorpus: {files: [rows.jsonl], text: text, id: id%s, "
-             "split: {train: 1, validation: 0, test: 0}}\nannotator: {kind: column, column: weak}\n"
-             "labelled: %s\n",
-             c[0], c[1], K == 3 ? ", " : "", K == 3 ? c[2] : "", truth ? ", label: label" : "",
-             truth ? "{count: 2}" : "none");
-    if (st != SILR_OK || (st = put(r, "rows.jsonl", rows, strlen(rows), err)) != SILR_OK ||
-        (st = open_run(r, yaml, err)) != SILR_OK)
+    snprintf(
+        yaml, sizeof yaml,
+        "name: tiny\nclasses: [%s, %s%s%s]\ncorpus: {files: [rows.jsonl], text: text, id: id%s, "
+        "split: {train: 1, validation: 0, test: 0}}\nannotator: {kind: column, column: weak}\n"
+        "labelled: %s\n",
+        c[0], c[1], K == 3 ? ", " : "", K == 3 ? c[2] : "", truth ? ", label: label" : "",
+        truth ? "{count: 2}" : "none");
+    if (st != SILR_OK || (st = put(r, "rows.jsonl", rows, strlen(rows), err)) != SILR_OK)
         return st;
-    return fill(r, K, was, is, err);
+    return open_run(r, yaml, err);
+}
+
+silr_status run_make(run *r, int K, bool truth, silr_error *err)
+{
+    const int was[] = {0, 1, 1, SILR_NO_LABEL, 1, SILR_NO_LABEL};
+    const int is[] = {0, 1, 0, 1, 1, SILR_NO_LABEL};
+    silr_status st = run_open(r, K, truth, err);
+    return st == SILR_OK ? fill(r, K, was, is, err) : st;
 }
 
 silr_status run_make_hostile(run *r, silr_error *err)
@@ -144,8 +154,7 @@ silr_status run_make_hostile(run *r, silr_error *err)
     if (rows.failed || yaml.failed)
         st = silr_fail_memory(err);
     if (st == SILR_OK && (st = put(r, "rows.jsonl", rows.data, rows.len, err)) == SILR_OK &&
-        (st = open_run(r, yaml.data, err)) == SILR_OK &&
-        (st = fill(r, 2, was, is, err)) == SILR_OK)
+        (st = open_run(r, yaml.data, err)) == SILR_OK && (st = fill(r, 2, was, is, err)) == SILR_OK)
         st = silr_store_set(r->store, "verdict", hostile, sizeof hostile - 1, err);
     silr_buf_clear(&rows);
     silr_buf_clear(&yaml);

@@ -14,6 +14,8 @@ typedef struct {
 /* K = 2: good, bad; K = 3: red, green, blue. truth: the corpus has true labels. Six texts a..f:
  * a, b right and kept; c wrong and corrected; d had no label; e wrong and kept; f empty. */
 silr_status run_make(run *r, int K, bool truth, silr_error *err);
+/* The same folder before anything was done: an opened store, no documents in it. */
+silr_status run_open(run *r, int K, bool truth, silr_error *err);
 /* The same with every name and text hostile to HTML, JSON, SVG and gnuplot. */
 silr_status run_make_hostile(run *r, silr_error *err);
 void run_free(run *r); /* removes the folder too */

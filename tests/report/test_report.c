@@ -25,7 +25,8 @@ static void must(silr_status st, const silr_error *err)
         fail_msg("%s", err->text);
 }
 
-/* --- files for programs ------------------------------------------------------------------------ */
+/* --- files for programs ------------------------------------------------------------------------
+ */
 
 static void labels_of_two_classes(void **state)
 {
@@ -37,14 +38,18 @@ static void labels_of_two_classes(void **state)
     must(run_make(&r, 2, true, &err), &err);
     must(silr_report_labels(r.task, r.corpus, r.store, r.dir, &err), &err);
     text = run_read(&r, "labels.jsonl");
-    assert_string_equal(
-        text,
-        "{\"id\":\"a\",\"label\":\"good\",\"score\":0.75,\"initial_label\":\"good\",\"changed\":false,\"split\":\"train\"}\n"
-        "{\"id\":\"b\",\"label\":\"bad\",\"score\":0.75,\"initial_label\":\"bad\",\"changed\":false,\"split\":\"train\"}\n"
-        "{\"id\":\"c\",\"label\":\"good\",\"score\":0.75,\"initial_label\":\"bad\",\"changed\":true,\"split\":\"train\"}\n"
-        "{\"id\":\"d\",\"label\":\"bad\",\"score\":0.75,\"initial_label\":null,\"changed\":true,\"split\":\"train\"}\n"
-        "{\"id\":\"e\",\"label\":\"bad\",\"score\":0.75,\"initial_label\":\"bad\",\"changed\":false,\"split\":\"train\"}\n"
-        "{\"id\":\"f\",\"label\":null,\"score\":null,\"initial_label\":null,\"changed\":false,\"split\":\"train\"}\n");
+    assert_string_equal(text, "{\"id\":\"a\",\"label\":\"good\",\"score\":0.75,\"initial_label\":"
+                              "\"good\",\"changed\":false,\"split\":\"train\"}\n"
+                              "{\"id\":\"b\",\"label\":\"bad\",\"score\":0.75,\"initial_label\":"
+                              "\"bad\",\"changed\":false,\"split\":\"train\"}\n"
+                              "{\"id\":\"c\",\"label\":\"good\",\"score\":0.75,\"initial_label\":"
+                              "\"bad\",\"changed\":true,\"split\":\"train\"}\n"
+                              "{\"id\":\"d\",\"label\":\"bad\",\"score\":0.75,\"initial_label\":"
+                              "null,\"changed\":true,\"split\":\"train\"}\n"
+                              "{\"id\":\"e\",\"label\":\"bad\",\"score\":0.75,\"initial_label\":"
+                              "\"bad\",\"changed\":false,\"split\":\"train\"}\n"
+                              "{\"id\":\"f\",\"label\":null,\"score\":null,\"initial_label\":null,"
+                              "\"changed\":false,\"split\":\"train\"}\n");
     silr_free(text);
     run_free(&r);
 }
@@ -52,7 +57,8 @@ static void labels_of_two_classes(void **state)
 static void labels_of_three_classes(void **state)
 {
     static const char first[] =
-        "{\"id\":\"a\",\"label\":\"red\",\"score\":0.75,\"initial_label\":\"red\",\"changed\":false,"
+        "{\"id\":\"a\",\"label\":\"red\",\"score\":0.75,\"initial_label\":\"red\",\"changed\":"
+        "false,"
         "\"split\":\"train\",\"scores\":{\"red\":0.75,\"green\":0.125,\"blue\":0.125}}\n";
     run r;
     silr_error err = {0};
@@ -71,21 +77,33 @@ static void labels_of_three_classes(void **state)
  * has a label: 4 of 5. Every figure of the file is one that can be counted by hand. */
 static void metrics_of_two_classes(void **state)
 {
-#define THETA "\"theta\":[0.75,0.25],\"theta_interval\":[[0.5,0.875],[0.125,0.5]],\"pi\":0.5,\"pi_interval\":[0.25,0.625]"
+#define THETA                                                                                      \
+    "\"theta\":[0.75,0.25],\"theta_interval\":[[0.5,0.875],[0.125,0.5]],\"pi\":0.5,\"pi_"          \
+    "interval\":[0.25,0.625]"
     static const char want[] =
-        "{\"schema_version\":1,\n\"task\":\"tiny\",\n\"classes\":[\"good\",\"bad\"],\n\"oracle\":false,\n\"iterations\":[\n"
-        "{\"iteration\":0," THETA ",\"train_loss\":null,\"validation_loss\":null,\"best_epoch\":null,\"accepted\":true,"
-        "\"label\":{\"n\":4,\"coverage\":0.666667,\"accuracy\":0.5,\"balanced_accuracy\":0.666667,\"precision\":1,"
+        "{\"schema_version\":1,\n\"task\":\"tiny\",\n\"classes\":[\"good\",\"bad\"],\n\"oracle\":"
+        "false,\n\"iterations\":[\n"
+        "{\"iteration\":0," THETA
+        ",\"train_loss\":null,\"validation_loss\":null,\"best_epoch\":null,\"accepted\":true,"
+        "\"label\":{\"n\":4,\"coverage\":0.666667,\"accuracy\":0.5,\"balanced_accuracy\":0.666667,"
+        "\"precision\":1,"
         "\"recall\":0.333333,\"f1\":0.5,\"confusion\":[[1,2],[0,1]]},"
-        "\"estimated_accuracy\":{\"value\":0.75,\"low\":0.5,\"high\":0.9},\"flips\":0,\"seconds\":1.5},\n"
-        "{\"iteration\":1," THETA ",\"train_loss\":0.25,\"validation_loss\":null,\"best_epoch\":1,\"accepted\":true,"
-        "\"label\":{\"n\":5,\"coverage\":0.833333,\"accuracy\":0.8,\"balanced_accuracy\":0.833333,\"precision\":1,"
+        "\"estimated_accuracy\":{\"value\":0.75,\"low\":0.5,\"high\":0.9},\"flips\":0,\"seconds\":"
+        "1.5},\n"
+        "{\"iteration\":1," THETA
+        ",\"train_loss\":0.25,\"validation_loss\":null,\"best_epoch\":1,\"accepted\":true,"
+        "\"label\":{\"n\":5,\"coverage\":0.833333,\"accuracy\":0.8,\"balanced_accuracy\":0.833333,"
+        "\"precision\":1,"
         "\"recall\":0.666667,\"f1\":0.8,\"confusion\":[[2,1],[0,2]]},"
-        "\"estimated_accuracy\":{\"value\":0.875,\"low\":0.75,\"high\":0.9375},\"flips\":2,\"seconds\":1.5,\"note\":\"settled\"}\n"
-        "],\n\"final\":{\"iteration\":1,\"documents\":6,\"labelled_before\":4,\"labelled\":5,\"changed\":2,\"corrected\":1,\"gained\":1," THETA ","
-        "\"label\":{\"n\":5,\"coverage\":0.833333,\"accuracy\":0.8,\"balanced_accuracy\":0.833333,\"precision\":1,"
+        "\"estimated_accuracy\":{\"value\":0.875,\"low\":0.75,\"high\":0.9375},\"flips\":2,"
+        "\"seconds\":1.5,\"note\":\"settled\"}\n"
+        "],\n\"final\":{\"iteration\":1,\"documents\":6,\"labelled_before\":4,\"labelled\":5,"
+        "\"changed\":2,\"corrected\":1,\"gained\":1," THETA ","
+        "\"label\":{\"n\":5,\"coverage\":0.833333,\"accuracy\":0.8,\"balanced_accuracy\":0.833333,"
+        "\"precision\":1,"
         "\"recall\":0.666667,\"f1\":0.8,\"confusion\":[[2,1],[0,2]]},"
-        "\"estimated_before\":{\"value\":0.75,\"low\":0.5,\"high\":0.9},\"estimated_accuracy\":{\"value\":0.875,\"low\":0.75,\"high\":0.9375},"
+        "\"estimated_before\":{\"value\":0.75,\"low\":0.5,\"high\":0.9},\"estimated_accuracy\":{"
+        "\"value\":0.875,\"low\":0.75,\"high\":0.9375},"
         "\"labelled_sample\":2,\"classifier\":\"ngram\",\"seconds\":3}}\n";
     run r;
     silr_error err = {0};
@@ -128,9 +146,11 @@ static void metrics_without_truth(void **state)
 
 static void manifest_names_everything(void **state)
 {
-    static const char *const need[] = {"program", "command", "task", "task_hash", "settings", "seeds",
-                                       "splits", "corpus", "classifier", "libraries", "hardware",
-                                       "threads", "start", "end", "peak_memory_bytes", "cost"};
+    static const char *const need[] = {
+        "program",  "command", "task",   "task_hash",  "settings",
+        "seeds",    "splits",  "corpus", "classifier", "libraries",
+        "hardware", "threads", "start",  "end",        "peak_memory_bytes",
+        "cost"};
     run r;
     silr_error err = {0};
     char *text;
@@ -145,9 +165,11 @@ static void manifest_names_everything(void **state)
         assert_non_null(json_object_get(root, need[i]));
     assert_string_equal(json_string_value(json_object_get(root, "start")), "2026-01-02T03:04:05Z");
     assert_true(json_is_null(json_object_get(root, "end")));
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "splits"), "train")), 6);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(root, "corpus"), "sha256")),
-                        silr_corpus_digest(r.corpus)->hex);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "splits"), "train")),
+                     6);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(root, "corpus"), "sha256")),
+        silr_corpus_digest(r.corpus)->hex);
     json_decref(root);
     silr_free(text);
     run_free(&r);
@@ -174,7 +196,8 @@ static void table_for_the_terminal(void **state)
     run_free(&r);
 }
 
-/* --- the page ---------------------------------------------------------------------------------- */
+/* --- the page ----------------------------------------------------------------------------------
+ */
 
 /* A strict reader of tags: each opened is closed in order, attributes are quoted, nothing is left.
  * Returns NULL, or where it went wrong. Void elements are those that the page uses. */
@@ -255,6 +278,50 @@ static void page_says_the_answer_first(void **state)
     run_free(&r);
 }
 
+/* A run that was stopped early has a page that says so, and no labels.jsonl yet. */
+static void unfinished_run(void **state)
+{
+    run r;
+    silr_error err = {0};
+    char *html;
+    (void)state;
+
+    must(run_open(&r, 2, true, &err), &err);
+    must(silr_store_documents(r.store, r.corpus, &err), &err);
+    must(silr_report_html(r.task, r.corpus, r.store, r.dir, &err), &err);
+    html = run_read(&r, "report.html");
+    check_page(html);
+    assert_non_null(strstr(html, "This run is not finished"));
+    silr_free(html);
+    assert_int_equal(silr_report_labels(r.task, r.corpus, r.store, r.dir, &err), SILR_EINPUT);
+    assert_null(run_read(&r, "labels.jsonl"));
+    run_free(&r);
+}
+
+/* Written twice, the same bytes: nothing but the store, the corpus and the task went in. */
+static void same_store_same_bytes(void **state)
+{
+    static const char *const file[] = {"labels.jsonl", "metrics.json", "figures/accuracy.svg",
+                                       "figures/reliability.tsv"};
+    run r;
+    silr_error err = {0};
+    char *first[4];
+    (void)state;
+
+    must(run_make(&r, 3, true, &err), &err);
+    must(silr_report_write(r.task, r.corpus, r.store, r.dir, &err), &err);
+    for (int i = 0; i < 4; i++)
+        assert_non_null(first[i] = run_read(&r, file[i]));
+    must(silr_report_write(r.task, r.corpus, r.store, r.dir, &err), &err);
+    for (int i = 0; i < 4; i++) {
+        char *second = run_read(&r, file[i]);
+        assert_string_equal(first[i], second);
+        silr_free(first[i]);
+        silr_free(second);
+    }
+    run_free(&r);
+}
+
 static void oracle_is_said_loudly(void **state)
 {
     run r;
@@ -274,8 +341,8 @@ static void oracle_is_said_loudly(void **state)
     run_free(&r);
 }
 
-static const char *const figure[] = {"accuracy", "theta", "flips", "losses", "scores-before",
-                                     "scores-after"};
+static const char *const figure[] = {"accuracy", "theta",         "flips",
+                                     "losses",   "scores-before", "scores-after"};
 enum { FIGURES = sizeof figure / sizeof *figure };
 
 /* Texts, ids, names and remarks that try to break out stay text, in every file. */
@@ -338,7 +405,8 @@ static void gnuplot_takes_the_scripts(void **state)
     run_free(&r);
 }
 
-/* --- charts ------------------------------------------------------------------------------------ */
+/* --- charts ------------------------------------------------------------------------------------
+ */
 
 static void axis_steps_are_round(void **state)
 {
@@ -358,9 +426,11 @@ static void odd_data_draws(void **state)
 
     silr_figure_svg(&g, true, &b); /* nothing at all */
     for (int i = 0; i < 64; i++) {
-        silr_series *s = silr_figure_add(&g, "a class with a name that is very long indeed \xc3\xa4\xc3\xb6", 2, i % 7);
+        silr_series *s = silr_figure_add(
+            &g, "a class with a name that is very long indeed \xc3\xa4\xc3\xb6", 2, i % 7);
         assert_non_null(s);
-        s->p[0] = (silr_point){0, i == 3 ? (double)NAN : 0.5, i ? (double)NAN : 0.5, i ? (double)NAN : 0.5};
+        s->p[0] = (silr_point){0, i == 3 ? (double)NAN : 0.5, i ? (double)NAN : 0.5,
+                               i ? (double)NAN : 0.5};
     }
     silr_figure_svg(&g, true, &b);
     assert_false(b.failed);
@@ -371,9 +441,11 @@ static void odd_data_draws(void **state)
     silr_figure_clear(&g);
 }
 
-/* --- when things go wrong ---------------------------------------------------------------------- */
+/* --- when things go wrong ----------------------------------------------------------------------
+ */
 
-/* Each allocation fails once: an error, no leak, and no half-written file in place of a good one. */
+/* Each allocation fails once: an error, no leak, and no half-written file in place of a good one.
+ */
 static void every_allocation_may_fail(void **state)
 {
     run r;
@@ -389,7 +461,7 @@ static void every_allocation_may_fail(void **state)
     silr_mem_count();
     must(silr_report_write(r.task, r.corpus, r.store, r.dir, &err), &err);
     total = silr_mem_count();
-    for (uint64_t n = 1; n <= total; n += 1 + n / 32) {
+    for (uint64_t n = 1; n <= total; n += 1 + n / 16) {
         silr_status st;
         silr_mem_fail_at(n, false);
         st = silr_report_write(r.task, r.corpus, r.store, r.dir, &err);
@@ -408,7 +480,8 @@ static void every_allocation_may_fail(void **state)
 /* A full disk: a clear error, and the file that was there is still whole. */
 static void disk_full(void **state)
 {
-    static const char *const file[] = {"labels.jsonl", "metrics.json", "manifest.json", "report.html"};
+    static const char *const file[] = {"labels.jsonl", "metrics.json", "manifest.json",
+                                       "report.html"};
     run r;
     silr_error err = {0};
     struct rlimit was, small;
@@ -429,7 +502,8 @@ static void disk_full(void **state)
                       strstr(err.text, "labels.jsonl") &&
                       silr_report_html(r.task, r.corpus, r.store, r.dir, &err) == SILR_EIO &&
                       strstr(err.text, "report.html")
-                  ? 0 : 1);
+                  ? 0
+                  : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
@@ -445,13 +519,22 @@ static void disk_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(labels_of_two_classes),     cmocka_unit_test(labels_of_three_classes),
-        cmocka_unit_test(metrics_of_two_classes),    cmocka_unit_test(metrics_without_truth),
-        cmocka_unit_test(manifest_names_everything), cmocka_unit_test(table_for_the_terminal),
-        cmocka_unit_test(page_says_the_answer_first), cmocka_unit_test(oracle_is_said_loudly),
-        cmocka_unit_test(hostile_names_stay_text),   cmocka_unit_test(gnuplot_takes_the_scripts),
-        cmocka_unit_test(axis_steps_are_round),      cmocka_unit_test(odd_data_draws),
-        cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(disk_full),
+        cmocka_unit_test(labels_of_two_classes),
+        cmocka_unit_test(labels_of_three_classes),
+        cmocka_unit_test(metrics_of_two_classes),
+        cmocka_unit_test(metrics_without_truth),
+        cmocka_unit_test(manifest_names_everything),
+        cmocka_unit_test(table_for_the_terminal),
+        cmocka_unit_test(page_says_the_answer_first),
+        cmocka_unit_test(oracle_is_said_loudly),
+        cmocka_unit_test(unfinished_run),
+        cmocka_unit_test(same_store_same_bytes),
+        cmocka_unit_test(hostile_names_stay_text),
+        cmocka_unit_test(gnuplot_takes_the_scripts),
+        cmocka_unit_test(axis_steps_are_round),
+        cmocka_unit_test(odd_data_draws),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(disk_full),
     };
     silr_mem_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
