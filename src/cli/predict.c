@@ -1,6 +1,6 @@
 /* predict.c - silr predict: new texts in, one JSON line each out.
  *
- * Rows are read by one thread into a block of a few thousand texts; the block is predicted by all
+ * Rows are read by one thread into a block of some ten thousand texts; the block is predicted by all
  * threads and printed in order, so memory stays bounded and a pipe is served as it flows. */
 #include "classify/classifier.h"
 #include "cli/cli.h"
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK = 4096, BLOCK_BYTES = 16 << 20 };
+enum { BLOCK = 32768, BLOCK_BYTES = 16 << 20 };
 
 typedef struct {
     silr_model *model;

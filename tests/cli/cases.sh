@@ -12,6 +12,7 @@
 #   @no-out TEXT     no line of standard output contains TEXT (@no-err alike)
 #   @stdout          the lines up to the next @ are exactly standard output
 #   @lines N         standard error has N lines
+#   @skip WHY        with exit code 77 the rest of the case is skipped
 #   @json            standard output is one JSON value (@jsonl: one a line)
 #
 # Prints the failures, then one line with the counts.
@@ -75,6 +76,11 @@ run_case()
         @err*) grep -qF -e "$rest" "$work/.err" || complain "standard error lacks: $rest" ;;
         @no-out*) ! grep -qF -e "$rest" "$work/.out" || complain "standard output has: $rest" ;;
         @no-err*) ! grep -qF -e "$rest" "$work/.err" || complain "standard error has: $rest" ;;
+        @skip*)
+            spoken=1
+            [ "$code" -ne 77 ] || { echo "$name: skipped: $rest"; collect=; break; }
+            [ "$code" -eq 0 ] || complain "exit code $code"
+            ;;
         @lines*) [ "$(wc -l <"$work/.err")" -eq "$rest" ] || complain "standard error has $(wc -l <"$work/.err") lines, not $rest" ;;
         @jsonl) "$json" -l <"$work/.out" || complain "not JSON lines" ;;
         @json) "$json" <"$work/.out" || complain "not JSON" ;;
