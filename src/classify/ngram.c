@@ -373,10 +373,11 @@ const silr_matrix *silr_ngram_matrix(const silr_classifier *c)
     return &((const ngram *)(const void *)c)->x;
 }
 
-/* Four arrays of parameters, 128 MiB each, is what a bank may take. */
+/* A bank keeps four arrays of parameters; none may be over 1 GiB. A million features and the 24
+ * members of recipe silr stay below it for up to ten classes. */
 static size_t most_members(size_t d, size_t columns)
 {
-    const size_t most = ((size_t)32 << 20) / ((d + 1) * columns);
+    const size_t most = ((size_t)256 << 20) / ((d + 1) * columns);
 
     return most < 1 ? 1 : most < 1024 ? most : 1024;
 }
