@@ -69,17 +69,26 @@ static void theta(silr_buf *out, int width, const json_t *t, size_t K)
     cell(out, width, s);
 }
 
+/* Without control characters: a copied file must not drive the reader's terminal. */
+static void title(silr_buf *out, const char *s)
+{
+    for (; *s; s++)
+        silr_buf_putc(out, (unsigned char)*s < 0x20 || *s == 0x7f ? ' ' : *s);
+    silr_buf_puts(out, "\n\n");
+}
+
 static void row(silr_buf *out, const json_t *it, size_t K, bool truth, bool colour)
 {
     const json_t *flips = json_object_get(it, "flips");
     const json_t *accepted = json_object_get(it, "accepted");
+    double number = num(json_object_get(it, "iteration"));
     bool rejected = json_is_false(accepted);
     char s[32];
 
     if (colour && rejected)
         silr_buf_puts(out, "\033[2m");
-    snprintf(s, sizeof s, "%.0f", num(json_object_get(it, "iteration")));
-    cell(out, 9, s);
+    snprintf(s, sizeof s, "%.0f", number);
+    cell(out, 9, isnan(number) ? "-" : s);
     interval(out, 24, json_object_get(it, "estimated_accuracy"));
     if (truth) {
         fixed(out, 9, at(it, "label", "accuracy"));
@@ -121,15 +130,17 @@ static void outcome(silr_buf *out, const json_t *root, bool colour)
 {
     const json_t *last = json_object_get(root, "final");
     double n = num(json_object_get(last, "documents"));
+    double corrected = num(json_object_get(last, "corrected"));
+    double gained = num(json_object_get(last, "gained"));
     double label = at(last, "label", "accuracy"), test = at(last, "test", "accuracy");
 
     if (json_is_true(json_object_get(root, "oracle")))
         silr_buf_printf(out, "%soracle priors: true labels of all texts were used%s\n",
                         colour ? "\033[31m" : "", colour ? "\033[0m" : "");
-    if (isnan(n))
+    if (isnan(n) || isnan(corrected) || isnan(gained))
         return;
     silr_buf_printf(out, "%.0f texts: %.0f labels corrected, %.0f texts that had none got one\n", n,
-                    num(json_object_get(last, "corrected")), num(json_object_get(last, "gained")));
+                    corrected, gained);
     silr_buf_puts(out, "estimated accuracy of the labels: ");
     interval(out, 0, json_object_get(last, "estimated_before"));
     silr_buf_puts(out, " -> ");
@@ -173,7 +184,7 @@ silr_status silr_report_table(const char *dir, bool colour, silr_buf *out, silr_
     K = json_array_size(json_object_get(root, "classes"));
     name = json_object_get(root, "task");
     if (json_is_string(name) && json_string_length(name))
-        silr_buf_printf(out, "%s\n\n", json_string_value(name));
+        title(out, json_string_value(name));
     json_array_foreach(rows, i, it) truth |=
         json_is_object(json_object_get(it, "label")) || json_is_object(json_object_get(it, "test"));
     heading(out, K, truth, colour);

@@ -196,6 +196,43 @@ static void table_for_the_terminal(void **state)
     run_free(&r);
 }
 
+/* metrics.json may come from anywhere: odd values are dashes, odd files are errors. */
+static void table_of_odd_files(void **state)
+{
+    static const struct {
+        const char *json;
+        silr_status want;
+    } odd[] = {
+        {"", SILR_EINPUT},
+        {"[]", SILR_EINPUT},
+        {"{\"iterations\":{}}", SILR_EINPUT},
+        {"{\"iterations\":[", SILR_EINPUT},
+        {"{\"iterations\":[]}", SILR_OK},
+        {"{\"task\":\"\\u001b[2J\",\"classes\":7,\"iterations\":[1,{\"theta\":\"x\","
+         "\"flips\":1e99,\"accepted\":3,\"label\":{}},null],\"final\":{\"documents\":1e300}}",
+         SILR_OK},
+        {"{\"classes\":[1,2,3],\"iterations\":[{\"theta\":[[1],2],\"iteration\":\"one\"}]}",
+         SILR_OK},
+    };
+    run r;
+    silr_error err = {0};
+    (void)state;
+
+    must(run_open(&r, 2, true, &err), &err);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        silr_buf out = {0};
+        char *path = silr_path_join(r.dir, "metrics.json");
+        must(silr_file_write(path, odd[i].json, strlen(odd[i].json), &err), &err);
+        assert_int_equal(silr_report_table(r.dir, false, &out, &err), odd[i].want);
+        assert_true(!out.data || (!strchr(out.data, '\033') && !strstr(out.data, "nan")));
+        if (odd[i].want != SILR_OK)
+            assert_non_null(strstr(err.text, "metrics.json"));
+        silr_free(path);
+        silr_buf_clear(&out);
+    }
+    run_free(&r);
+}
+
 /* --- the page ----------------------------------------------------------------------------------
  */
 
@@ -525,6 +562,7 @@ int main(void)
         cmocka_unit_test(metrics_without_truth),
         cmocka_unit_test(manifest_names_everything),
         cmocka_unit_test(table_for_the_terminal),
+        cmocka_unit_test(table_of_odd_files),
         cmocka_unit_test(page_says_the_answer_first),
         cmocka_unit_test(oracle_is_said_loudly),
         cmocka_unit_test(unfinished_run),
