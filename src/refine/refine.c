@@ -144,6 +144,7 @@ static void swap_classes(silr_loop *l)
         l->start.n_eff[j] = was.n_eff[1 - j];
         l->start.hits[j] = was.hits[1 - j];
     }
+    silr_priors_posterior(&l->start, (uint64_t)l->task->seed); /* intervals turn round too */
 }
 
 /* D1: is there enough signal? The answer is kept for the report. */
