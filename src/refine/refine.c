@@ -257,6 +257,7 @@ silr_status silr_refine(const silr_task *task, const silr_corpus *corpus, silr_s
     l.iterations = iterations_for(&l);
     if ((st = silr_store_iterations(store, &stored, err)) != SILR_OK)
         goto done;
+    silr_progress("refining", stored > 0 ? stored - 1 : 0, (uint64_t)l.iterations);
     if (stored == 0 && (st = store_start(&l, err)) != SILR_OK)
         goto done;
     st = task->refine.recipe == SILR_RECIPE_PAPER ? silr_refine_paper(&l, err)
