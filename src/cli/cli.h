@@ -113,6 +113,9 @@ void cli_signals_restore(void (*restore)(void));
 silr_status cli_task(silr_task **out, const cli_args *a, silr_error *err);
 /* Where a task's run lies: --out, else runs/<name> beside the task file. silr_free it. */
 char *cli_run_dir(const cli_args *a, const silr_task *task);
+/* What silr_rows_next returned last, as a status: a file that stops before its end (a truncated
+ * .gz) is the input's fault, not the machine's. */
+silr_status cli_rows_end(int got);
 /* Ends a stateful command: complains, and says how to go on where it was interrupted. */
 int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err);
 

@@ -14,6 +14,13 @@ silr_status cli_task(silr_task **out, const cli_args *a, silr_error *err)
     return silr_task_read(out, a->args[0], a->sets, a->n_sets, err);
 }
 
+silr_status cli_rows_end(int got)
+{
+    if (got >= 0)
+        return SILR_OK;
+    return got == SILR_EIO ? SILR_EINPUT : (silr_status)got;
+}
+
 char *cli_run_dir(const cli_args *a, const silr_task *task)
 {
     char *runs, *dir;

@@ -4,6 +4,7 @@
  * longest values with spaces between words, an id never repeats, a label has few values that
  * repeat. It is a guess; the task file that comes of it says so and is there to be corrected. */
 #include "cli/guess.h"
+#include "cli/cli.h"
 #include <string.h>
 
 static const char *const text_names[] = {"text", "content", "body", "sentence", "review", "message",
@@ -168,11 +169,11 @@ silr_status cli_guess(guess **out, const char *path, int64_t limit, silr_error *
     }
     g->format = silr_rows_format(rows);
     if (got < 0 && got != SILR_EINPUT) {
-        st = (silr_status)got;
+        st = cli_rows_end(got);
         goto done;
     }
     if (g->rows == 0) {
-        st = got < 0 ? (silr_status)got : silr_fail(err, SILR_EINPUT, "%s: no rows in it", path);
+        st = got < 0 ? cli_rows_end(got) : silr_fail(err, SILR_EINPUT, "%s: no rows in it", path);
         goto done;
     }
     find_columns(g);

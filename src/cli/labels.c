@@ -1,5 +1,6 @@
 /* labels.c - the labelled file (see labels.h). */
 #include "cli/labels.h"
+#include "cli/cli.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -105,7 +106,7 @@ silr_status cli_labels_read(cli_labels *l, const char *path, size_t *added, silr
         if ((st = read_row(l, path, &row, added, err)) != SILR_OK)
             break;
     if (got < 0)
-        st = (silr_status)got;
+        st = cli_rows_end(got);
     silr_rows_close(rows);
     return st;
 }

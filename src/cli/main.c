@@ -132,6 +132,8 @@ int main(int argc, char **argv)
     } else {
         code = dispatch(argc, argv);
     }
+    if (code == CLI_FAILED) /* it has said why, and standard output may be the reason */
+        return code;
     flushed = cli_flush();
     return code != CLI_DONE ? code : flushed;
 }

@@ -4,6 +4,7 @@
  * threads and printed in order, so memory stays bounded and a pipe is served as it flows. */
 #include "classify/classifier.h"
 #include "cli/cli.h"
+#include <errno.h>
 #include <jansson.h>
 #include <omp.h>
 #include <stdio.h>
@@ -137,7 +138,7 @@ static silr_status flush_block(predictor *p, silr_error *err)
     if (p->out.failed)
         return silr_fail_memory(err);
     if (p->out.len > 0 && fwrite(p->out.data, 1, p->out.len, stdout) != p->out.len)
-        return silr_fail(err, SILR_EIO, "standard output cannot be written");
+        return silr_fail(err, SILR_EIO, "standard output cannot be written: %s", strerror(errno));
     silr_buf_reset(&p->texts);
     silr_buf_reset(&p->ids);
     p->n = 0;
@@ -179,7 +180,7 @@ static silr_status predict_rows(predictor *p, const char *file, int64_t limit, s
         if (p->n == 0)
             silr_progress("predicting", p->rows, 0);
     }
-    st = got < 0 && got != SILR_EINPUT ? (silr_status)got : flush_block(p, err);
+    st = got < 0 && got != SILR_EINPUT ? cli_rows_end(got) : flush_block(p, err);
 done:
     silr_rows_close(rows);
     return st;

@@ -1,6 +1,7 @@
 /* reopen.c - a run folder opened by itself: it knows its task, and where the corpus lies. */
 #include "run/internal.h"
 #include <string.h>
+#include <unistd.h>
 
 static silr_status read_task(silr_task **task, silr_store *store, const char *dir, silr_error *err)
 {
@@ -41,6 +42,12 @@ silr_status silr_session_reopen(silr_session *s, silr_task **task, const char *d
         (st = read_task(task, s->store, dir, err)) != SILR_OK)
         goto fail;
     s->task = *task;
+    for (size_t i = 0; i < (*task)->corpus.n_files; i++)
+        if (strcmp((*task)->corpus.files[i], "-") == 0 && isatty(0)) {
+            st = silr_fail(err, SILR_EINPUT, "%s: its texts came from standard input: give them "
+                           "again, silr report %s < FILE", dir, dir);
+            goto fail;
+        }
     (*task)->corpus.max_bad = 1;
     if ((st = silr_corpus_read(&s->corpus, *task, ignore_row, NULL, err)) != SILR_OK)
         goto fail;
