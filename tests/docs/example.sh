@@ -1,5 +1,7 @@
 #!/bin/sh
 # example.sh PROGRAM - runs the example of docs/guide.md on a small task.
+#
+# Every field of the labels.jsonl and metrics.json that it leaves must be named in docs/reference.md.
 set -eu
 program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,3 +23,14 @@ OMP_WAIT_POLICY=passive "$program" task.yaml run <new.txt >out
     cat out
     exit 1
 }
+
+for file in labels.jsonl metrics.json; do
+    grep -o '"[a-z_0-9]*":' "run/$file" | tr -d '":' | sort -u >fields
+    [ "$(wc -l <fields)" -gt 5 ]
+    while read -r field; do
+        grep -q -e "\`$field\`" -e "\"$field\"" "$here/../../docs/reference.md" || {
+            echo "example: docs/reference.md does not explain $field of $file"
+            exit 1
+        }
+    done <fields
+done
