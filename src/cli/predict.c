@@ -174,7 +174,6 @@ static silr_status predict_rows(predictor *p, const char *file, int64_t limit, s
             bad_row(p, file, err);
         else if (st != SILR_OK)
             goto done;
-        st = SILR_OK;
         if ((p->n == BLOCK || p->texts.len > BLOCK_BYTES) && (st = flush_block(p, err)) != SILR_OK)
             goto done;
         if (p->n == 0)

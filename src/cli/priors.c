@@ -73,9 +73,11 @@ static silr_status work(silr_session *s, const cli_args *a, silr_verdict *verdic
 {
     silr_priors *p = silr_calloc(1, sizeof *p);
     silr_buf advice = {0};
-    silr_status st = p ? SILR_OK : silr_fail_memory(err);
+    silr_status st;
 
-    if (st == SILR_OK && (st = silr_session_annotate(s, err)) == SILR_OK &&
+    if (!p)
+        return silr_fail_memory(err);
+    if ((st = silr_session_annotate(s, err)) == SILR_OK &&
         (st = silr_session_sample(s, err)) == SILR_OK &&
         (st = silr_session_priors(s, p, err)) == SILR_OK) {
         *verdict = silr_priors_verdict(p, s->task->refine.recipe, &advice);

@@ -150,7 +150,7 @@ static int run(const cli_args *a)
     silr_task *task = NULL;
     silr_error err = {0};
     silr_run_settings settings = {.force = a->force};
-    silr_run_outcome outcome;
+    silr_run_outcome outcome = {0};
     silr_buf command = {0};
     silr_status st;
     char *dir = NULL;

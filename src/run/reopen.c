@@ -41,6 +41,10 @@ silr_status silr_session_reopen(silr_session *s, silr_task **task, const char *d
     if ((st = silr_store_open(&s->store, dir, NULL, NULL, err)) != SILR_OK ||
         (st = read_task(task, s->store, dir, err)) != SILR_OK)
         goto fail;
+    if (!*task) {
+        st = silr_fail(err, SILR_EBUG, "%s/run.db: the task was read and is not there", dir);
+        goto fail;
+    }
     s->task = *task;
     for (size_t i = 0; i < (*task)->corpus.n_files; i++)
         if (strcmp((*task)->corpus.files[i], "-") == 0 && isatty(0)) {

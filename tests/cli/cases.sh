@@ -61,7 +61,6 @@ run_case()
     bad=0 number=0 command='' code=0 spoken=1 collect=''
     while IFS= read -r line || [ -n "$line" ]; do
         number=$((number + 1))
-        word=${line%% *}
         rest=${line#* }
         case $line in
         @file*) settle; collect=$work/$rest; mkdir -p "$(dirname "$collect")"; : >"$collect" ;;
