@@ -105,6 +105,7 @@ static void machine(sheet *s, const cli_args *a)
     struct statvfs disk;
 
     text(s, "silr", "version", "%s", silr_version());
+    text(s, "silr", "commit", "%s", silr_commit());
     text(s, "silr", "annotators", "column, rules");
     text(s, "silr", "classifiers", "ngram");
     cpu_features(s);

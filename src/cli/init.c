@@ -69,16 +69,13 @@ static void put_classes(silr_buf *b, const guess_column *c)
 static void put_corpus(silr_buf *b, const guess *g, const char *file)
 {
     const guess_column *label = g && g->label >= 0 ? &g->column[g->label] : NULL;
-    bool bare = g && (g->format == SILR_FORMAT_PLAIN || g->format == SILR_FORMAT_FASTTEXT);
 
     silr_buf_puts(b, "corpus:\n  files: [");
     yaml_string(b, file);
     silr_buf_puts(b, "]    # relative to this file; globs; JSONL, CSV, TSV, plain; .gz, .zst\n");
-    if (!bare) {
-        silr_buf_puts(b, "  text: ");
-        yaml_string(b, g ? g->column[g->text].name : "text");
-        silr_buf_puts(b, "    # a column, or a template such as \"{title}. {body}\"\n");
-    }
+    silr_buf_puts(b, "  text: ");
+    yaml_string(b, g ? g->column[g->text].name : "text");
+    silr_buf_puts(b, "    # a column, or a template such as \"{title}. {body}\"\n");
     if (g && g->id >= 0) {
         silr_buf_puts(b, "  id: ");
         yaml_string(b, g->column[g->id].name);

@@ -84,6 +84,10 @@ static void format_progress(char *out, size_t size, const char *what, uint64_t d
 {
     char left[32] = "";
 
+    if (total == 0 && done == 0) {
+        snprintf(out, size, "%s ...", what);
+        return;
+    }
     if (total == 0) {
         snprintf(out, size, "%s  %llu", what, (unsigned long long)done);
         return;

@@ -1,14 +1,15 @@
 #include "refine/calibrate.h"
+#include "refine/loop.h"
 #include "refine/minimise.h"
 #include <math.h>
 #include <string.h>
 
-/* More texts than this do not move two or K + 1 parameters: take every stride-th. */
+/* More texts than this do not move so few parameters: a part stands for all. */
 enum { ENOUGH = 20000 };
 
-static size_t stride_for(size_t n)
+static size_t shown_of(size_t n)
 {
-    return n <= ENOUGH ? 1 : (n + ENOUGH - 1) / ENOUGH;
+    return n < ENOUGH ? n : ENOUGH;
 }
 
 void silr_transition(double *T, int K, const double *theta, const double *rho, const double *pi)
@@ -103,7 +104,7 @@ static void calibrate_grid(silr_calibration *out, const bins *d, double tpr, dou
 
 typedef struct {
     int K;
-    size_t n, stride;
+    size_t n, shown;
     const float *z;
     const int *set;
     const double *T;
@@ -118,7 +119,8 @@ static double many_loss(void *ctx, const double *x, double *grad)
 
     memset(grad, 0, (size_t)K * sizeof *grad);
     grad[0] = 4 * away;
-    for (size_t i = 0; i < d->n; i += d->stride) {
+    for (size_t m = 0; m < d->shown; m++) {
+        const size_t i = silr_thin(m, d->shown, d->n);
         double u[SILR_MAX_CLASSES], p[SILR_MAX_CLASSES], like = 0;
         const float *z = d->z + i * (size_t)K;
         for (int k = 0; k < K; k++)
@@ -166,7 +168,7 @@ silr_status silr_calibrate(silr_calibration *out, int K, size_t n, const float *
         return st;
     }
     {
-        many d = {K, n, stride_for(n), z, set, T};
+        many d = {K, n, shown_of(n), z, set, T};
         double x[SILR_MAX_CLASSES] = {log(1.5)};
         st = silr_minimise(many_loss, &d, (size_t)K, x, 100, 1e-3, NULL, err);
         out->A = exp(fmin(x[0], log(8)));
@@ -207,15 +209,19 @@ static double auc_of(size_t n, const double *score, const int *truth, int positi
     return pairs > 0 ? over / pairs : (double)NAN;
 }
 
-double silr_auc(int K, size_t n, const double *u, const int *truth, const double *weight)
+silr_status silr_auc(double *out, int K, size_t n, const double *u, const int *truth,
+                     const double *weight, silr_error *err)
 {
     double sum = 0, *score;
     int classes = 0;
 
-    if (K == 2)
-        return auc_of(n, u, truth, 0, weight);
+    *out = NAN;
+    if (K == 2) {
+        *out = auc_of(n, u, truth, 0, weight);
+        return SILR_OK;
+    }
     if (!(score = silr_alloc(n, sizeof *score)))
-        return NAN;
+        return silr_fail_memory(err);
     for (int k = 0; k < K; k++) {
         double a;
         for (size_t i = 0; i < n; i++) {
@@ -233,7 +239,9 @@ double silr_auc(int K, size_t n, const double *u, const int *truth, const double
         }
     }
     silr_free(score);
-    return classes > 0 ? sum / classes : (double)NAN;
+    if (classes > 0)
+        *out = sum / classes;
+    return SILR_OK;
 }
 
 /* --- deployment ------------------------------------------------------------------------------------ */
@@ -243,7 +251,7 @@ double silr_auc(int K, size_t n, const double *u, const int *truth, const double
 enum { FULL_MATRIX = 16 };
 
 typedef struct {
-    size_t C, n, stride;
+    size_t C, n, shown;
     bool full;
     const float *z, *q;
 } soft;
@@ -267,13 +275,13 @@ static double soft_loss(void *ctx, const double *x, double *grad)
     const soft *d = ctx;
     const size_t C = d->C, n_W = d->full ? C * C : C;
     const double *b = x + n_W;
-    double loss = 0, count = 0;
+    double loss = 0, count = (double)d->shown;
 
     memset(grad, 0, (n_W + C) * sizeof *grad);
-    for (size_t i = 0; i < d->n; i += d->stride) {
+    for (size_t m = 0; m < d->shown; m++) {
+        const size_t i = silr_thin(m, d->shown, d->n);
         const float *z = d->z + i * C, *q = d->q + i * C;
         double u[SILR_MAX_CLASSES], total;
-        count++;
         soft_logits(d, x, b, z, u);
         total = C == 1 ? silr_log1pexp(u[0]) : silr_logsumexp(u, C);
         for (size_t k = 0; k < C; k++) {
@@ -299,7 +307,7 @@ silr_status silr_fit_soft(double *W, double *b, int K, size_t n, const float *z,
                           silr_error *err)
 {
     const size_t C = K == 2 ? 1 : (size_t)K;
-    const soft d = {C, n, stride_for(n), C <= FULL_MATRIX, z, q};
+    const soft d = {C, n, shown_of(n), C <= FULL_MATRIX, z, q};
     const size_t n_W = d.full ? C * C : C;
     double *x = silr_calloc(n_W + C, sizeof *x);
     silr_status st = SILR_OK;

@@ -27,8 +27,9 @@ void silr_calibration_apply(const silr_calibration *c, int K, size_t n, const fl
 void silr_transition(double *T, int K, const double *theta, const double *rho, const double *pi);
 
 /* Area under the ROC curve of u for the truth, weighted; K > 2: mean over the classes that occur
- * of one-versus-rest on u_k - logsumexp of the others. NAN: only one class occurs. */
-double silr_auc(int K, size_t n, const double *u, const int *truth, const double *weight);
+ * of one-versus-rest on u_k - logsumexp of the others. *out NAN: only one class occurs. */
+silr_status silr_auc(double *out, int K, size_t n, const double *u, const int *truth,
+                     const double *weight, silr_error *err);
 
 /* Deployment: the multinomial (two classes: plain) logistic regression of the soft labels q on z,
  * logits = W z + b. q [n][K] (two classes: [n], of class 0), W [columns][columns], b [columns]. */

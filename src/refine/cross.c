@@ -12,6 +12,63 @@
 
 /* --- what a member learns from ------------------------------------------------------------------ */
 
+/* Mean probability of each class over the texts labelled j; a set without texts keeps its row. */
+static void mean_probability(const silr_ours *o, const silr_variant *v, const int *label,
+                             silr_priors *p)
+{
+    const int K = o->loop->K;
+    double count[SILR_MAX_CLASSES] = {0};
+
+    for (size_t i = 0; i < o->n_covered; i++)
+        count[label[o->covered[i]]]++;
+    for (int j = 0; j < K; j++)
+        for (int k = 0; k < K && count[j] > 0; k++)
+            p->theta[j * K + k] = 0;
+    for (size_t i = 0; i < o->n_covered; i++) {
+        const uint32_t r = o->covered[i];
+        const int j = label[r];
+        const float *q = v->q + r * o->loop->C;
+        for (int k = 0; k < K; k++)
+            p->theta[j * K + k] +=
+                (double)(K > 2 ? q[k] : k == 0 ? q[0] : 1 - q[0]) / count[j];
+    }
+    for (int k = 0; k < K; k++) {
+        p->rho[k] = count[k] / (double)o->n_covered;
+        p->pi[k] = 0;
+    }
+    for (int j = 0; j < K; j++)
+        for (int k = 0; k < K; k++)
+            p->pi[k] += p->rho[j] * p->theta[j * K + k];
+    for (int k = 0; k < K; k++) {
+        p->theta_low[k] = p->theta_high[k] = p->theta[k * K + k];
+        p->pi_low[k] = p->pi_high[k] = p->pi[k];
+    }
+}
+
+silr_status silr_ours_known(const silr_ours *o, const silr_variant *v, const int *label,
+                            silr_priors *out, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    int *of_doc;
+
+    *out = v->start;
+    if (!v->stack) /* these are still the original labels */
+        return SILR_OK;
+    if (l->task->labelled.kind != SILR_LABELLED_ORACLE) {
+        mean_probability(o, v, label, out);
+        return SILR_OK;
+    }
+    if (!(of_doc = silr_alloc(l->n, sizeof *of_doc)))
+        return silr_fail_memory(err);
+    for (size_t d = 0; d < l->n; d++)
+        of_doc[d] = SILR_NO_LABEL;
+    for (size_t i = 0; i < o->n_covered; i++)
+        of_doc[l->row[o->covered[i]]] = label[o->covered[i]];
+    silr_priors_oracle(out, l->task, l->corpus, of_doc);
+    silr_free(of_doc);
+    return SILR_OK;
+}
+
 /* Theta', pi' of a variant's training set; Theta from its labels s by its part of the sample. */
 static silr_status purities(const silr_ours *o, const silr_variant *v, double omega, double *theta,
                             double *pi, silr_error *err)
@@ -32,9 +89,11 @@ static silr_status purities(const silr_ours *o, const silr_variant *v, double om
     for (size_t i = 0; i < l->sample.n; i++)
         pseudo[i] = v->learns[i] ? v->label[l->row_of[l->sample.doc[i]]] : SILR_NO_LABEL;
     if (l->known)
-        *p = v->start;
+        st = silr_ours_known(o, v, v->label, p, err);
     else
         silr_priors_estimate(p, K, counts, l->sample.n, pseudo, l->sample.truth, l->sample.weight);
+    if (st != SILR_OK)
+        goto done;
     memcpy(mass, counts, sizeof mass);
     memcpy(theta, p->theta, (size_t)(K * K) * sizeof *theta);
     for (size_t i = 0; i < l->sample.n; i++)
@@ -56,13 +115,8 @@ static silr_status purities(const silr_ours *o, const silr_variant *v, double om
         for (int j = 0; j < K; j++)
             pi[k] += theta[j * K + k] * mass[j] / all;
     }
-    if (K == 2 && theta[0] < theta[2] + 0.02) { /* D1: the sets may not change sides */
-        double middle = (theta[0] + theta[2]) / 2;
-        theta[0] = fmin(middle + 0.01, 0.99);
-        theta[2] = theta[0] - 0.02;
-        theta[1] = 1 - theta[0];
-        theta[3] = 1 - theta[2];
-    }
+    if (K == 2)
+        silr_keep_apart(theta);
 done:
     silr_free(p);
     silr_free(pseudo);
@@ -75,7 +129,7 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
 {
     const silr_loop *l = o->loop;
     const silr_variant *v = &o->variant[at];
-    const double phi = l->task->refine.labelled_mass;
+    const double phi = fmin(l->task->refine.labelled_mass, 0.999); /* 1 would divide by 0 */
     double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES], pi[SILR_MAX_CLASSES], n_learns = 0, omega;
     silr_status st;
 

@@ -39,7 +39,7 @@ silr_status silr_ours_account(const silr_ours *o, silr_account *a, silr_iteratio
         all += w;
     }
     if (l->known) {
-        it->priors = l->start;
+        st = silr_ours_known(o, &o->variant[0], o->variant[0].out, &it->priors, err);
         goto done;
     }
     silr_priors_estimate(&it->priors, l->K, counts, n, pseudo, l->sample.truth, l->sample.weight);
@@ -179,7 +179,7 @@ static silr_status test_rows(const silr_ours *o, silr_outcome *out, silr_error *
     for (size_t r = l->n_pool; r < l->n_rows && st == SILR_OK; r++)
         if (o->side[r] != SILR_NO_LABEL) {
             memcpy(out->prob + r * C, q + r * C, C * sizeof *q);
-            out->label[r] = silr_ours_rule(o, q + r * C, o->side[r]);
+            out->label[r] = silr_ours_rule(o, &o->variant[0], q + r * C, o->side[r]);
         }
     silr_free(q);
     return st;

@@ -4,18 +4,20 @@
 #include "refine/ours.h"
 #include <string.h>
 
-/* Deals the groups of `label` out to folds in random order, filling the emptiest fold first. */
-static void deal(const silr_ours *o, uint8_t *fold_of_group, size_t *load, const uint32_t *groups,
-                 size_t n_groups, const uint32_t *size)
+/* Deals the groups of a label out to folds in random order, to the fold with the fewest texts of
+ * that label; of these to the one with the fewest of all, or rare labels would crowd in fold 0. */
+static void deal(const silr_ours *o, uint8_t *fold_of_group, size_t *load, size_t *whole,
+                 const uint32_t *groups, size_t n_groups, const uint32_t *size)
 {
     for (size_t i = 0; i < n_groups; i++) {
         uint32_t g = groups[i];
         size_t best = 0;
         for (size_t f = 1; f < (size_t)o->F; f++)
-            if (load[f] < load[best])
+            if (load[f] < load[best] || (load[f] == load[best] && whole[f] < whole[best]))
                 best = f;
         fold_of_group[g] = (uint8_t)best;
         load[best] += size[g];
+        whole[best] += size[g];
     }
 }
 
@@ -27,10 +29,11 @@ silr_status silr_ours_folds(silr_ours *o, silr_error *err)
     uint8_t *of_group = silr_alloc(G, 1);
     uint32_t *size = silr_calloc(G, sizeof *size), *list = silr_alloc(o->loop->n, sizeof *list);
     int *class_of = silr_alloc(G, sizeof *class_of);
-    size_t *load = silr_calloc((size_t)o->F, sizeof *load);
+    size_t *load = silr_calloc((size_t)o->F, sizeof *load),
+           *whole = silr_calloc((size_t)o->F, sizeof *whole); /* texts of one label; of all */
     silr_rng rng;
 
-    if (!of_group || !size || !list || !class_of || !load) {
+    if (!of_group || !size || !list || !class_of || !load || !whole) {
         st = silr_fail_memory(err);
         goto done;
     }
@@ -49,7 +52,7 @@ silr_status silr_ours_folds(silr_ours *o, silr_error *err)
         silr_rng_init(&rng, (uint64_t)l->task->seed, SILR_RNG_FOLDS, 0, (uint64_t)(k + 1));
         silr_rng_shuffle(&rng, list, n);
         memset(load, 0, (size_t)o->F * sizeof *load);
-        deal(o, of_group, load, list, n, size);
+        deal(o, of_group, load, whole, list, n, size);
     }
     for (size_t r = 0; r < l->n_rows; r++) {
         uint8_t f = of_group[silr_corpus_group(l->corpus, l->row[r])];
@@ -77,5 +80,6 @@ done:
     silr_free(list);
     silr_free(class_of);
     silr_free(load);
+    silr_free(whole);
     return st;
 }

@@ -79,11 +79,11 @@ static silr_status find_teachers(teachers *t, const silr_ours *o, const silr_var
     return SILR_OK;
 }
 
-int silr_ours_rule(const silr_ours *o, const float *q, int s0)
+int silr_ours_rule(const silr_ours *o, const silr_variant *v, const float *q, int s0)
 {
     const silr_loop *l = o->loop;
     const bool balanced = l->task->refine.metric == SILR_METRIC_BALANCED;
-    const double *pi = o->variant[0].start.pi;
+    const double *pi = v->start.pi; /* its own: the certificate must not look over the fence */
     double p[SILR_MAX_CLASSES], total = 0;
     int best = 0;
 
@@ -128,19 +128,23 @@ static int shifted_argmax(int K, const float *q, const double *b, double share)
     return best;
 }
 
+enum { ENOUGH = 20000 }; /* texts that tell the shares of classes well enough */
+
 /* K classes: argmax of log q_k + b_k / 2, b such that the shares of argmax (log q + b) equal pi. */
 static void relabel_many(const silr_ours *o, silr_variant *v, const double *pi)
 {
     const int K = o->loop->K;
-    const size_t n = o->n_covered, stride = n > 20000 ? n / 20000 : 1;
+    const size_t n = o->n_covered, shown = n < ENOUGH ? n : ENOUGH;
     double b[SILR_MAX_CLASSES] = {0};
 
     for (int round = 0; round < 60; round++) {
-        double share[SILR_MAX_CLASSES] = {0}, count = 0, step = round < 30 ? 0.5 : 0.15;
-        for (size_t i = 0; i < n; i += stride, count++)
-            share[shifted_argmax(K, v->q + (size_t)o->covered[i] * (size_t)K, b, 1)]++;
+        double share[SILR_MAX_CLASSES] = {0}, step = round < 30 ? 0.5 : 0.15;
+        for (size_t i = 0; i < shown; i++) {
+            size_t r = o->covered[silr_thin(i, shown, n)];
+            share[shifted_argmax(K, v->q + r * (size_t)K, b, 1)]++;
+        }
         for (int k = 0; k < K; k++)
-            b[k] += step * log((pi[k] * count + 0.5) / (share[k] + 0.5));
+            b[k] += step * log((pi[k] * (double)shown + 0.5) / (share[k] + 0.5));
     }
     for (size_t i = 0; i < n; i++) {
         uint32_t r = o->covered[i];
@@ -174,7 +178,8 @@ silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err)
     silr_calibration_apply(&v->calibration, K, n, z, u);
     if ((st = find_teachers(&t, o, v, u, err)) != SILR_OK)
         goto done;
-    a = silr_auc(K, t.n, t.u, t.truth, t.weight);
+    if ((st = silr_auc(&a, K, t.n, t.u, t.truth, t.weight, err)) != SILR_OK)
+        goto done;
     v->reliability = isnan(a) ? 0 : fmin(fmax((a - 0.9) / 0.1, 0), 1);
     d = (silr_stack_data){.K = K, .n = n, .u = u, .side = side, .n_labelled = t.n, .item = t.item,
                           .truth = t.truth, .reliability = v->reliability,
@@ -187,7 +192,7 @@ silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err)
     for (size_t i = 0; i < n; i++) {
         uint32_t r = o->covered[i];
         memcpy(v->q + r * C, q + i * C, C * sizeof *q);
-        v->out[r] = silr_ours_rule(o, q + i * C, side[i]);
+        v->out[r] = silr_ours_rule(o, v, q + i * C, side[i]);
     }
     if (K == 2)
         relabel_two(o, v, v->start.pi[0], scratch);

@@ -11,6 +11,30 @@ void silr_loop_counts(const silr_loop *l, const int *label_of_row, double *count
             counts[label_of_row[r]]++;
 }
 
+void silr_keep_apart(double theta[4])
+{
+    double middle = fmin(fmax((theta[0] + theta[2]) / 2, 0.01), 0.99);
+
+    if (theta[0] >= theta[2] + 0.02)
+        return;
+    theta[0] = middle + 0.01;
+    theta[2] = middle - 0.01;
+    theta[1] = 1 - theta[0];
+    theta[3] = 1 - theta[2];
+}
+
+size_t silr_thin(size_t i, size_t m, size_t n)
+{
+    double at;
+    size_t index;
+
+    if (m >= n)
+        return i;
+    at = ((double)i + silr_rng_at(0, SILR_RNG_JITTER, 0, i)) * (double)n / (double)m;
+    index = (size_t)at;
+    return index < n ? index : n - 1;
+}
+
 int silr_top_class(int K, const float *prob)
 {
     int best = 0;

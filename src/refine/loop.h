@@ -47,6 +47,13 @@ silr_status silr_loop_finish(silr_loop *l, const int *label, const float *prob, 
 /* The share of rows whose label differs. */
 int64_t silr_loop_flips(const silr_loop *l, const int *before, const int *after);
 
+/* D1, two classes: D is kept at 0.02 or more, so that noise in theta never turns the sets round. */
+void silr_keep_apart(double theta[4]);
+
+/* The i-th of m indices that stand for 0..n-1: one at random in each m-th part, since rows that
+ * come in a regular order would be sampled with a bias by every n/m-th. m >= n: i itself. */
+size_t silr_thin(size_t i, size_t m, size_t n);
+
 /* The label that probabilities speak for: K = 2: class 0 when p > 0.5. */
 int silr_top_class(int K, const float *prob);
 

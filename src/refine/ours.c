@@ -183,20 +183,39 @@ static silr_status record(silr_ours *o, int t, double train_loss, double seconds
     return st;
 }
 
+/* Too few labels changed for another iteration to be worth it. */
+static bool settled(const silr_ours *o, int64_t flips)
+{
+    return (double)flips < o->loop->task->refine.stop_flips * (double)o->n_covered;
+}
+
+/* Whether the newest stored iteration was the last: an unbroken run stopped there as well. */
+static silr_status settled_before(const silr_ours *o, bool *stop, silr_error *err)
+{
+    silr_iteration *it = silr_alloc(1, sizeof *it);
+    silr_status st = it ? silr_store_iteration_get(o->loop->store, o->done, it, 0, NULL, NULL, err)
+                        : silr_fail_memory(err);
+
+    *stop = st == SILR_OK && settled(o, it->flips);
+    silr_free(it);
+    return st;
+}
+
 silr_status silr_refine_ours(silr_loop *l, silr_error *err)
 {
     silr_ours o;
     int *before = NULL;
-    bool fused = false;
+    bool fused = false, stop = false;
     silr_status st = set_up(&o, l, err);
 
-    if (st != SILR_OK || (st = silr_ours_load(&o, err)) != SILR_OK)
+    if (st != SILR_OK || (st = silr_ours_load(&o, err)) != SILR_OK ||
+        (o.done > 0 && (st = settled_before(&o, &stop, err)) != SILR_OK))
         goto done;
     if (!(before = silr_alloc(l->n_rows, sizeof *before))) {
         st = silr_fail_memory(err);
         goto done;
     }
-    while (o.done < l->iterations) {
+    while (o.done < l->iterations && !stop) {
         double begun = silr_now(), loss;
         int64_t flips = 0;
         if (o.done > 0 && !fused && (st = fuse_all(&o, err)) != SILR_OK)
@@ -212,8 +231,7 @@ silr_status silr_refine_ours(silr_loop *l, silr_error *err)
         for (size_t i = 0; i < o.n_covered; i++)
             flips += before[o.covered[i]] != o.variant[0].out[o.covered[i]];
         silr_progress("refining", (uint64_t)o.done, (uint64_t)l->iterations);
-        if ((double)flips < l->task->refine.stop_flips * (double)o.n_covered)
-            break;
+        stop = settled(&o, flips);
     }
     if (o.done > 0 && !fused)
         st = fuse_all(&o, err);

@@ -45,13 +45,19 @@ silr_status silr_ours_folds(silr_ours *o, silr_error *err);
 /* cross.c: one iteration's training and out-of-fold scores, added to zbar; and the blend. */
 silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, silr_error *err);
 
+/* Where there is no sample: theta of labels given later than the original ones. Oracle: from the
+ * truth, by name; else the mean over a set of the stack's own P(y | x, s0), because a theta kept
+ * from the first labels is too noisy for better ones and forces flips (method.md B4). */
+silr_status silr_ours_known(const silr_ours *o, const silr_variant *v, const int *label,
+                            silr_priors *out, silr_error *err);
+
 /* fuse.c: calibrate, stack, relabel: fills q, out, label of a variant from its zbar. */
 silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err);
 /* q for all rows from the variant's stack (NAN where no original label). u from its calibration. */
 silr_status silr_ours_apply(const silr_ours *o, const silr_variant *v, float *q /* [n_rows][C] */,
                             silr_error *err);
 /* The output rule on one text: s0 unless P(s0) falls short by the margin. */
-int silr_ours_rule(const silr_ours *o, const float *q, int s0);
+int silr_ours_rule(const silr_ours *o, const silr_variant *v, const float *q, int s0);
 
 /* state.c: zbar and labels of all variants as bytes in the store; and back. */
 silr_status silr_ours_save(void *ours, silr_store *store, silr_error *err);

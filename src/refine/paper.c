@@ -19,6 +19,7 @@ typedef struct {
     silr_loop *l;
     int F;
     int *label;    /* [n_rows] current labels of the pool */
+    bool relabelled; /* they are the classifier's, no longer the annotator's */
     uint8_t *fold; /* [n_rows] */
     float *z;      /* [n_rows][C] newest scores */
     double scale;  /* probability = sigmoid(scale z): see fit_scale */
@@ -75,7 +76,7 @@ static silr_status priors_now(const paper *p, silr_priors *out, silr_error *err)
         *out = l->start;
         return SILR_OK;
     case SILR_LABELLED_NONE:
-        if (l->K == 2)
+        if (l->K == 2 && p->relabelled)
             silr_track_theta(l, p->label, out);
         else
             *out = l->start;
@@ -104,8 +105,12 @@ static silr_status priors_now(const paper *p, silr_priors *out, silr_error *err)
 static silr_status members(paper *p, const silr_priors *now, silr_member *m, silr_error *err)
 {
     const silr_loop *l = p->l;
+    double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES];
     silr_status st = SILR_OK;
 
+    memcpy(theta, now->theta, sizeof theta);
+    if (l->K == 2)
+        silr_keep_apart(theta);
     p->n_docs = p->n_held = 0;
     for (size_t d = 0; d < (size_t)p->F * l->n; d++)
         p->set[d] = p->validation_set[d] = SILR_NO_LABEL;
@@ -126,14 +131,35 @@ static silr_status members(paper *p, const silr_priors *now, silr_member *m, sil
         m[f] = (silr_member){.set = p->set + f * l->n,
                              .validation = p->validation_set + f * l->n};
         st = silr_risk_init(&m[f].risk, l->task->refine.risk, l->task->refine.loss, l->K,
-                            now->theta, now->pi, l->task->refine.lambda, err);
+                            theta, now->pi, l->task->refine.lambda, err);
     }
     return st;
 }
 
 enum { BLOCK = 4096 };
 
-/* z of every row: of its own fold's model; test rows (method.md B3): mean of tanh(z/2). */
+/* The folds' models together, for texts that none of them saw: mean probability (method.md B3: the
+ * mean of tanh(z/2) is that of sigmoid, K classes: of softmax), taken back to the scale of a score. */
+static void together(int K, size_t F, const float *scores, float *z)
+{
+    const size_t C = K == 2 ? 1 : (size_t)K;
+    double mean[SILR_MAX_CLASSES] = {0}, v[SILR_MAX_CLASSES], q[SILR_MAX_CLASSES];
+
+    for (size_t f = 0; f < F; f++) {
+        for (size_t k = 0; k < C; k++)
+            v[k] = (double)scores[f * C + k];
+        if (C == 1)
+            q[0] = silr_sigmoid(v[0]);
+        else
+            silr_softmax(q, v, C);
+        for (size_t k = 0; k < C; k++)
+            mean[k] += q[k] / (double)F;
+    }
+    for (size_t k = 0; k < C; k++)
+        z[k] = (float)(C == 1 ? silr_logit(mean[k]) : log(fmax(mean[k], 1e-12)));
+}
+
+/* z of every row: of its own fold's model; test rows: of all together. */
 static silr_status score(paper *p, silr_error *err)
 {
     silr_loop *l = p->l;
@@ -144,17 +170,14 @@ static silr_status score(paper *p, silr_error *err)
     for (size_t from = 0; from < l->n_rows && st == SILR_OK; from += BLOCK) {
         size_t n = l->n_rows - from < BLOCK ? l->n_rows - from : BLOCK;
         st = l->classifier->forward(l->classifier, l->row + from, n, scores, err);
-        for (size_t i = 0; i < n && st == SILR_OK; i++)
-            for (size_t k = 0; k < C; k++) {
-                float *z = p->z + (from + i) * C + k;
-                size_t own = p->fold[from + i] < F ? p->fold[from + i] : 0;
-                *z = scores[(i * F + own) * C + k];
-                if (p->fold[from + i] < F || F == 1)
-                    continue;
-                *z = 0;
-                for (size_t f = 0; f < F; f++)
-                    *z += tanhf(scores[(i * F + f) * C + k] / 2) / (float)F;
-            }
+        for (size_t i = 0; i < n && st == SILR_OK; i++) {
+            const size_t own = F == 1 ? 0 : p->fold[from + i];
+            float *z = p->z + (from + i) * C;
+            if (own < F)
+                memcpy(z, scores + (i * F + own) * C, C * sizeof *z);
+            else
+                together(l->K, F, scores + i * F * C, z);
+        }
     }
     silr_free(scores);
     return st;
@@ -354,6 +377,7 @@ static silr_status one_iteration(paper *p, int t, silr_outcome *o, silr_error *e
     if (st == SILR_OK) {
         it->flips = silr_loop_flips(l, p->label, o->label);
         memcpy(p->label, o->label, l->n_pool * sizeof *p->label);
+        p->relabelled = true;
         st = priors_now(p, &it->priors, err); /* of the new labels */
     }
     if (st == SILR_OK) {
@@ -403,6 +427,7 @@ static silr_status resume(paper *p, int *t, silr_outcome *o, silr_error *err)
         if (r < l->n_pool)
             p->label[r] = o->label[r];
     }
+    p->relabelled = true;
 done:
     silr_buf_clear(&prob);
     silr_free(it);

@@ -144,6 +144,7 @@ static void swap_classes(silr_loop *l)
         l->start.n_eff[j] = was.n_eff[1 - j];
         l->start.hits[j] = was.hits[1 - j];
     }
+    silr_priors_posterior(&l->start, (uint64_t)l->task->seed); /* intervals turn round too */
 }
 
 /* D1: is there enough signal? The answer is kept for the report. */
@@ -256,6 +257,7 @@ silr_status silr_refine(const silr_task *task, const silr_corpus *corpus, silr_s
     l.iterations = iterations_for(&l);
     if ((st = silr_store_iterations(store, &stored, err)) != SILR_OK)
         goto done;
+    silr_progress("refining", stored > 0 ? stored - 1 : 0, (uint64_t)l.iterations);
     if (stored == 0 && (st = store_start(&l, err)) != SILR_OK)
         goto done;
     st = task->refine.recipe == SILR_RECIPE_PAPER ? silr_refine_paper(&l, err)

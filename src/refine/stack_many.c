@@ -8,6 +8,7 @@
  *     P_h = (1 - r) (B6's prior row) + r (mean softmax(u) on the side)
  * trusts the scorer as far as it ranks the labelled texts. Laplace's approximation gives each w its
  * evidence f(c*) - log det(-H)/2; q averages over w with prior N(w0, sw), w0 = .15 + .45 r. */
+#include "refine/loop.h"
 #include "refine/minimise.h"
 #include "refine/stack_internal.h"
 #include <math.h>
@@ -172,7 +173,7 @@ static silr_status gather(side_data *s, double *middle, const silr_stack_data *d
                           silr_error *err)
 {
     const size_t K = (size_t)d->K;
-    size_t n = 0, n_items = 0, seen = 0, stride;
+    size_t n = 0, n_items = 0, seen = 0, shown;
     double scored[SILR_MAX_CLASSES] = {0}, p[SILR_MAX_CLASSES];
 
     *s = (side_data){.K = d->K};
@@ -196,7 +197,7 @@ static silr_status gather(side_data *s, double *middle, const silr_stack_data *d
                       ((1 - d->reliability) * prior +
                        d->reliability * (n > 0 ? scored[k] / (double)n : prior));
     }
-    stride = (n + STACK_SHOW - 1) / STACK_SHOW;
+    shown = n < STACK_SHOW ? n : STACK_SHOW;
     s->show = silr_alloc((size_t)STACK_SHOW * K, sizeof *s->show);
     s->item = silr_alloc(n_items * K, sizeof *s->item);
     s->truth = silr_alloc(n_items, sizeof *s->truth);
@@ -205,10 +206,11 @@ static silr_status gather(side_data *s, double *middle, const silr_stack_data *d
         return silr_fail_memory(err);
     }
     for (size_t i = 0; i < d->n; i++)
-        if (d->side[i] == h && seen++ % stride == 0) {
-            for (size_t k = 0; k < K; k++)
-                s->show[s->n_show * K + k] = d->u[i * K + k] - middle[k];
-            s->n_show++;
+        if (d->side[i] == h) {
+            for (; s->n_show < shown && silr_thin(s->n_show, shown, n) == seen; s->n_show++)
+                for (size_t k = 0; k < K; k++)
+                    s->show[s->n_show * K + k] = d->u[i * K + k] - middle[k];
+            seen++;
         }
     for (size_t i = 0; i < d->n_labelled; i++)
         if (d->side[d->item[i]] == h) {
@@ -233,7 +235,7 @@ static void fit_side(silr_stack *out, const side_data *s, int h, const double *t
         if (!(log_w[i] > -HUGE_VAL))
             continue;
         if (theta) {
-            scale_to(s, w, theta, c);
+            scale_to(s, w, theta + h * K, c);
         } else if (s->n_show > 0) {
             double f = maximise(s, w, c, work);
             log_w[i] += f - log_det(s, w, c, work) / 2;

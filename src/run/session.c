@@ -22,6 +22,8 @@ static silr_status read_corpus(silr_session *s, failed_rows *failed, silr_error 
     if (st != SILR_OK)
         return st;
     info = silr_corpus_info(s->corpus);
+    silr_log(SILR_LOG_DEBUG, "%zu texts in %zu rows, %zu of them equal to earlier ones, %zu empty",
+             info->documents, info->rows, info->duplicates, info->empty);
     s->too_many_bad = (double)info->bad_rows > allowed * (double)info->rows;
     return SILR_OK;
 }
@@ -174,6 +176,7 @@ silr_status silr_session_annotate(silr_session *s, silr_error *err)
         goto done;
     for (size_t i = 0; i < total; i++)
         covered += s->initial[i] != SILR_NO_LABEL;
+    silr_log(SILR_LOG_DEBUG, "%zu of %zu texts have a first label", covered, total);
     if (covered == 0)
         st = silr_fail(err, SILR_EINPUT,
                        "the annotator labelled none of the %zu texts; check \"annotator\" in the "
@@ -192,6 +195,25 @@ static bool same_sample(const silr_sample *a, const silr_sample *b)
                                           memcmp(a->truth, b->truth, a->n * sizeof *a->truth) == 0));
 }
 
+/* A task may name its labelled file before there is one: then the next step is to label. */
+static silr_status check_labelled_file(const silr_session *s, silr_error *err)
+{
+    const silr_task *task = s->task;
+    silr_status st = SILR_OK;
+    char *path;
+
+    if (task->labelled.kind != SILR_LABELLED_FILE || !task->labelled.file)
+        return SILR_OK;
+    if (!(path = silr_path_join(task->dir, task->labelled.file)))
+        return silr_fail_memory(err);
+    if (!silr_file_exists(path))
+        st = silr_fail(err, SILR_EINPUT,
+                       "%s: no text is labelled yet; `silr label %s` asks for them and writes it",
+                       path, task->path ? task->path : "TASK");
+    silr_free(path);
+    return st;
+}
+
 silr_status silr_session_sample(silr_session *s, silr_error *err)
 {
     silr_sample old = {0};
@@ -200,7 +222,8 @@ silr_status silr_session_sample(silr_session *s, silr_error *err)
     silr_status st;
 
     silr_sample_clear(&s->sample);
-    if ((st = silr_sample_draw(&s->sample, s->task, s->corpus, s->initial, err)) != SILR_OK ||
+    if ((st = check_labelled_file(s, err)) != SILR_OK ||
+        (st = silr_sample_draw(&s->sample, s->task, s->corpus, s->initial, err)) != SILR_OK ||
         !s->store)
         return st;
     if ((st = silr_store_sample_get(s->store, &old, &present, err)) != SILR_OK ||
