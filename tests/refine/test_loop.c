@@ -1,0 +1,642 @@
+/* test_loop.c - the refinement as a whole, on made-up texts: it helps, it is the same however often
+ * it is stopped and by however many threads it is done, it learns from no truth but the sample's,
+ * and it says so where it cannot go on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "refine/ours.h"
+#include "small_run.h"
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QUICK "refine: {steps: 30, iterations: 2, folds: 3, label_folds: 3}\n"
+
+static const small_corpus two = {.name = "two", .n = 260, .K = 2, .noise = 0.25, .abstain = 0.1,
+                                 .rest = "labelled: {count: 40}\n" QUICK};
+static const small_corpus three = {.name = "three", .n = 300, .K = 3, .noise = 0.3, .abstain = 0.1,
+                                   .rest = "labelled: {count: 45}\n" QUICK};
+
+static void go(const char *corpus, const char *run, small_outcome *o)
+{
+    silr_error err = {0};
+    if (small_run(corpus, run, false, o, &err) != SILR_OK)
+        fail_msg("%s in %s: %s", corpus, run, err.text);
+}
+
+static void proper(const small_outcome *o)
+{
+    for (size_t i = 0; i < o->n; i++) {
+        double sum = 0;
+        assert_in_range(o->label[i], 0, o->K - 1);
+        for (int k = 0; k < o->K; k++) {
+            double p = (double)o->prob[i * (size_t)o->K + (size_t)k];
+            assert_true(p >= 0 && p <= 1);
+            sum += p;
+        }
+        assert_true(fabs(sum - 1) < 1e-3);
+        if (o->learned[i])
+            assert_int_equal(o->label[i], o->truth[i]);
+    }
+}
+
+/* --- it helps (method.md F14, on texts) ---------------------------------------------------------- */
+
+static void labels_get_better(void **state)
+{
+    const char *const names[2] = {"two", "three"};
+    (void)state;
+
+    for (int c = 0; c < 2; c++) {
+        small_outcome o;
+        double abstained = 0, right = 0;
+        go(names[c], names[c], &o);
+        proper(&o);
+        if (!(o.after > o.before + 0.05))
+            fail_msg("%s: accuracy %.3f before, %.3f after", names[c], o.before, o.after);
+        assert_int_equal(o.iterations, 3);
+        assert_true(o.last.accepted);
+        assert_true(o.last.estimated.low < o.last.estimated.value &&
+                    o.last.estimated.value < o.last.estimated.high);
+        for (size_t i = 0; i < o.n; i++)
+            if (o.initial[i] == SILR_NO_LABEL) {
+                abstained++;
+                right += o.label[i] == o.truth[i];
+            }
+        assert_true(abstained > 5 && right / abstained > 0.6); /* the classifier's answer */
+        small_clear(&o);
+    }
+}
+
+static void recipe_paper_runs(void **state)
+{
+    static const char *const how[] = {
+        "risk: pn", "risk: uu", "risk: robust-uu", "risk: robust-uu, folds: 2", "risk: pn, loss: logistic"};
+    (void)state;
+
+    for (int K = 2; K <= 3; K++)
+        for (size_t h = 0; h < sizeof how / sizeof *how; h++) {
+            char rest[200], name[32];
+            small_corpus c = K == 2 ? two : three;
+            small_outcome o;
+            snprintf(rest, sizeof rest, "labelled: {count: 60}\nrefine: {recipe: paper, iterations: "
+                                        "2, epochs: 12, batch: 16, %s}\n", how[h]);
+            snprintf(name, sizeof name, "paper-%d-%zu", K, h);
+            c.name = name;
+            c.rest = rest;
+            small_write(&c);
+            go(name, name, &o);
+            proper(&o);
+            if (!(o.after > o.before + 0.05))
+                fail_msg("%s: accuracy %.3f before, %.3f after", how[h], o.before, o.after);
+            assert_int_equal(o.iterations, 3);
+            small_clear(&o);
+        }
+}
+
+/* --- the same bytes -------------------------------------------------------------------------------- */
+
+static void threads_change_nothing(void **state)
+{
+    const char *const names[2] = {"two", "three"};
+    int had = omp_get_max_threads();
+    (void)state;
+
+    for (int c = 0; c < 2; c++) {
+        small_outcome a, b;
+        char run[32];
+        snprintf(run, sizeof run, "one-thread-%d", c);
+        omp_set_num_threads(1);
+        go(names[c], run, &a);
+        omp_set_num_threads(2);
+        snprintf(run, sizeof run, "two-threads-%d", c);
+        go(names[c], run, &b);
+        assert_true(small_same(&a, &b));
+        small_clear(&a);
+        small_clear(&b);
+    }
+    omp_set_num_threads(had);
+}
+
+/* Copies the store whenever an iteration is in it: what would be left of a process killed there. */
+typedef struct {
+    const char *run;
+    int copies;
+} copier;
+
+static void copy_store(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    copier *c = ctx;
+    char to[64];
+    (void)done, (void)total;
+    if (strcmp(what, "refining") != 0)
+        return;
+    snprintf(to, sizeof to, "%s-killed-%d", c->run, c->copies++);
+    small_copy(c->run, to);
+}
+
+static void killed_runs_end_alike(const small_corpus *c, int iterations)
+{
+    small_outcome whole, again;
+    copier k = {c->name, 0};
+    silr_listener l = {.ctx = &k, .progress = copy_store};
+
+    small_write(c);
+    silr_log_listen(&l);
+    go(c->name, c->name, &whole);
+    silr_log_listen(NULL);
+    assert_int_equal(k.copies, iterations);
+    assert_int_equal(whole.iterations, iterations + 1);
+    for (int i = 0; i < k.copies; i++) {
+        char run[64];
+        snprintf(run, sizeof run, "%s-killed-%d", c->name, i);
+        go(c->name, run, &again);
+        if (!small_same(&whole, &again))
+            fail_msg("%s: another outcome when killed after iteration %d", c->name, i + 1);
+        small_clear(&again);
+    }
+    small_clear(&whole);
+}
+
+static void killed_runs_go_on(void **state)
+{
+    static const struct {
+        const char *name, *rest;
+        int K, iterations;
+    } cases[] = {
+        {"k-two", "labelled: {count: 40}\n" QUICK, 2, 2},
+        {"k-three", "labelled: {count: 45}\n" QUICK, 3, 2},
+        /* every iteration changes fewer than all: one is enough, and stays enough when resumed */
+        {"k-settled", "labelled: {count: 40}\nrefine: {steps: 30, iterations: 3, stop_flips: 1}\n", 2, 1},
+        {"k-none", "labelled: none\n" QUICK, 2, 2},
+        {"k-oracle", "labelled: oracle\n" QUICK, 3, 2},
+        {"k-paper", "labelled: {count: 40}\nrefine: {recipe: paper, iterations: 3, epochs: 2}\n", 2, 3},
+        {"k-folds", "labelled: {count: 60}\nrefine: {recipe: paper, iterations: 2, folds: 2, "
+                    "epochs: 2}\n", 3, 2},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        small_corpus c = cases[i].K == 2 ? two : three;
+        c.name = cases[i].name;
+        c.rest = cases[i].rest;
+        killed_runs_end_alike(&c, cases[i].iterations);
+    }
+}
+
+/* Stops training at the first step after so many iterations. */
+static void stop_after(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    const uint64_t *wanted = ctx;
+    (void)total;
+    if (strcmp(what, "refining") == 0 && done == *wanted)
+        silr_cancel();
+}
+
+static void stopped_runs_go_on(void **state)
+{
+    small_outcome whole, again;
+    silr_error err;
+    uint64_t wanted = 1;
+    silr_listener l = {.ctx = &wanted, .progress = stop_after};
+    silr_status st;
+    (void)state;
+
+    go("three", "three", &whole); /* nothing to do: the outcome is there */
+    silr_log_listen(&l);
+    st = small_run("three", "stopped", false, NULL, &err);
+    silr_log_listen(NULL);
+    silr_cancel_reset();
+    assert_int_equal(st, SILR_ECANCEL);
+    go("three", "stopped", &again);
+    assert_true(small_same(&whole, &again));
+    small_clear(&whole);
+    small_clear(&again);
+}
+
+/* --- what is learned from -------------------------------------------------------------------------- */
+
+/* method.md F13: other truths outside the sample, the same outcome. */
+static void other_truths_change_nothing(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 2; c++) {
+        const small_corpus *as = c == 0 ? &two : &three;
+        small_outcome a, b;
+        char name[32];
+        snprintf(name, sizeof name, "scrambled-%d", c);
+        go(as->name, as->name, &a);
+        small_scramble(as, name, a.learned);
+        go(name, name, &b);
+        assert_true(small_same(&a, &b));
+        assert_memory_equal(&a.last.estimated, &b.last.estimated, sizeof a.last.estimated);
+        assert_true(b.before < 0.5); /* they were other truths indeed */
+        small_clear(&a);
+        small_clear(&b);
+    }
+}
+
+/* The state of variant v in "refine.state": scores and labels of every row. */
+static const char *state_of(const silr_buf *b, size_t v, size_t *len, size_t *variants)
+{
+    uint64_t head[4]; /* u32 magic, u32 done, u64 variants, u64 rows, u64 columns: 32 bytes */
+    assert_true(b->len > sizeof head);
+    memcpy(head, b->data, sizeof head);
+    *variants = (size_t)head[1];
+    *len = (size_t)head[2] * ((size_t)head[3] * sizeof(float) + sizeof(int));
+    assert_int_equal(b->len, sizeof head + *variants * *len);
+    return b->data + sizeof head + v * *len;
+}
+
+/* The certificate is honest: when the truth of one labelled text turns, exactly one variant does
+ * not notice, in scores and labels to the bit: the one that judges that text. */
+static void one_variant_never_sees_a_label(void **state)
+{
+    small_outcome a;
+    silr_buf was = {0}, is = {0};
+    (void)state;
+
+    go("three", "three", &a);
+    assert_int_equal(small_fact("three", "three", "refine.state", &was), SILR_OK);
+    for (size_t d = 0, turned = 0; d < a.n && turned < 3; d++) {
+        size_t len, variants, blind = 0;
+        char name[32];
+        if (!a.learned[d] || d % 2 == 1)
+            continue;
+        snprintf(name, sizeof name, "turned-%zu", turned++);
+        small_turn(&three, name, d);
+        go(name, name, NULL);
+        assert_int_equal(small_fact(name, name, "refine.state", &is), SILR_OK);
+        assert_int_equal(was.len, is.len);
+        state_of(&was, 0, &len, &variants);
+        assert_int_equal(variants, 1 + 3);
+        for (size_t v = 0; v < variants; v++)
+            blind += memcmp(state_of(&was, v, &len, &variants), state_of(&is, v, &len, &variants),
+                            len) == 0;
+        assert_int_equal(blind, 1);
+        assert_true(memcmp(state_of(&was, 0, &len, &variants), state_of(&is, 0, &len, &variants),
+                           len) != 0);
+        silr_buf_clear(&is);
+    }
+    silr_buf_clear(&was);
+    small_clear(&a);
+}
+
+/* A classifier that remembers what it was trained on: its score of a text is 1 if the member has
+ * seen it, else 0. */
+typedef struct {
+    silr_classifier c;
+    size_t n;
+    bool *seen; /* [members][n] */
+} memory;
+
+static silr_status m_reset(silr_classifier *c, const silr_adam *adam, uint64_t seed, size_t members,
+                           silr_error *err)
+{
+    memory *m = (memory *)c;
+    (void)adam, (void)seed;
+    free(m->seen);
+    m->seen = calloc(members * m->n, 1);
+    c->members = members;
+    return m->seen ? SILR_OK : silr_fail_memory(err);
+}
+
+static silr_status m_forward(silr_classifier *c, const uint32_t *docs, size_t n, float *scores,
+                             silr_error *err)
+{
+    const memory *m = (const memory *)c;
+    (void)err;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < c->members; k++)
+            scores[i * c->members + k] = m->seen[k * m->n + docs[i]] ? 1 : 0;
+    return SILR_OK;
+}
+
+static silr_status m_backward(silr_classifier *c, const uint32_t *docs, size_t n,
+                              const float *dscores, silr_error *err)
+{
+    memory *m = (memory *)c;
+    (void)err;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < c->members; k++)
+            m->seen[k * m->n + docs[i]] |= dscores[i * c->members + k] != 0;
+    return SILR_OK;
+}
+
+static silr_status m_step(silr_classifier *c, double lr, silr_error *err)
+{
+    (void)c, (void)lr, (void)err;
+    return SILR_OK;
+}
+
+/* method.md F12. Every member has seen most texts, so one look at the wrong member is a score of
+ * 1; all scores of the pool are 0. And folds: groups together, sizes and labels balanced. */
+static void nobody_judges_what_he_saw(void **state)
+{
+    enum { N = 260, V = 2, F = 3 };
+    char yaml[128], file[] = "two.yaml";
+    silr_task *task = NULL;
+    silr_corpus *corpus = NULL;
+    silr_error err;
+    memory m = {.c = {.kind = "memory", .K = 2, .columns = 1, .max_members = 64,
+                      .reset = m_reset, .forward = m_forward, .backward = m_backward,
+                      .step = m_step}, .n = N};
+    uint32_t row[N], row_of[N], train[N], covered[N], doc[4] = {3, 50, 120, 200};
+    int initial[N], human[N], side[N], label[V][N], out[N], truth[4] = {0, 1, 0, 1};
+    uint8_t fold[N], label_fold[4];
+    bool learns[V][4] = {{true, true, true, true}, {true, true, false, false}};
+    double weight[4] = {1, 1, 1, 1}, loss;
+    float zbar[V][N] = {{0}};
+    silr_variant *v = calloc(V, sizeof *v);
+    silr_loop l = {.K = 2, .C = 1, .n = N, .initial = initial, .human = human, .row = row,
+                   .row_of = row_of, .n_rows = N, .n_pool = N, .classifier = &m.c,
+                   .sample = {4, doc, truth, weight}};
+    silr_ours o = {.loop = &l, .F = F, .J = 2, .n_variants = V, .variant = v, .fold = fold,
+                   .label_fold = label_fold, .train = train, .covered = covered, .side = side};
+    size_t size[F] = {0}, of_label[F][2] = {{0}};
+    (void)state;
+
+    assert_int_equal(silr_task_read(&task, small_folder(file, yaml), NULL, 0, &err), SILR_OK);
+    assert_int_equal(silr_corpus_read(&corpus, task, NULL, NULL, &err), SILR_OK);
+    l.task = task;
+    l.corpus = corpus;
+    for (uint32_t i = 0; i < N; i++) {
+        row[i] = row_of[i] = train[i] = covered[i] = i;
+        initial[i] = side[i] = (int)(i / 3) % 2;
+        human[i] = SILR_NO_LABEL;
+        label[0][i] = label[1][i] = out[i] = side[i];
+    }
+    o.n_train = o.n_covered = N;
+    for (int a = 0; a < V; a++) {
+        v[a].learns = learns[a];
+        v[a].label = label[a];
+        v[a].out = out;
+        v[a].zbar = zbar[a];
+    }
+    assert_int_equal(silr_ours_folds(&o, &err), SILR_OK);
+    for (size_t i = 0; i < N; i++) {
+        assert_true(fold[i] < F);
+        size[fold[i]]++;
+        of_label[fold[i]][side[i]]++;
+        for (size_t j = 0; j < i; j++)
+            if (silr_corpus_group(corpus, i) == silr_corpus_group(corpus, j))
+                assert_int_equal(fold[i], fold[j]);
+    }
+    for (int f = 1; f < F; f++) {
+        assert_true(labs((long)size[f] - (long)size[0]) <= 2);
+        for (int k = 0; k < 2; k++)
+            assert_true(labs((long)of_label[f][k] - (long)of_label[0][k]) <= 1);
+    }
+    assert_int_equal(silr_ours_train(&o, 1, &loss, &err), SILR_OK);
+    for (size_t f = 0; f < (size_t)V * F; f++) {
+        size_t seen = 0;
+        for (size_t d = 0; d < N; d++)
+            seen += m.seen[f * N + d];
+        assert_int_equal(seen, N - size[f % F]); /* all but its own fold */
+    }
+    for (int a = 0; a < V; a++)
+        for (size_t i = 0; i < N; i++)
+            assert_true(zbar[a][i] == 0);
+    free(m.seen);
+    free(v);
+    silr_corpus_free(corpus);
+    silr_task_free(task);
+}
+
+/* --- where it cannot go on ------------------------------------------------------------------------------ */
+
+static silr_status try_it(const char *name, int n, int K, double noise, const char *rest, bool force,
+                          small_outcome *o, silr_error *err)
+{
+    small_corpus c = {.name = name, .n = n, .K = K, .noise = noise, .rest = rest};
+    *err = (silr_error){0};
+    small_write(&c);
+    return small_run(name, name, force, o, err);
+}
+
+static void the_verdict_is_kept(void **state)
+{
+    static const char backwards[] = "labelled: {count: 60}\nrefine: {recipe: paper, iterations: 2, "
+                                    "epochs: 12}\n";
+    silr_error err;
+    small_outcome o;
+    silr_buf verdict = {0};
+    (void)state;
+
+    /* theta says: nothing there; and forced it goes on, with both recipes */
+    assert_int_equal(try_it("nothing", 150, 2, 0.2, "labelled: {theta: [0.5, 0.5]}\n" QUICK, false,
+                            NULL, &err), SILR_EDOMAIN);
+    assert_non_null(strstr(err.text, "refused"));
+    if (small_run("nothing", "nothing", true, &o, &err) != SILR_OK)
+        fail_msg("forced: %s", err.text);
+    proper(&o);
+    small_clear(&o);
+    assert_int_equal(try_it("nothing-p", 150, 2, 0.2,
+                            "labelled: {theta: [0.5, 0.5]}\nrefine: {recipe: paper, iterations: 1}\n",
+                            false, NULL, &err), SILR_EDOMAIN);
+    if (small_run("nothing-p", "nothing-p", true, &o, &err) != SILR_OK)
+        fail_msg("forced: %s", err.text);
+    proper(&o);
+    small_clear(&o);
+
+    /* labels that are mostly wrong: the paper's recipe turns them round, and then refines */
+    if (try_it("swap", 260, 2, 0.85, backwards, false, &o, &err) != SILR_OK)
+        fail_msg("swap: %s", err.text);
+    assert_int_equal(small_fact("swap", "swap", "verdict", &verdict), SILR_OK);
+    assert_non_null(strstr(verdict.data, "\"swap\""));
+    assert_true(o.before < 0.3 && o.after > 0.8);
+    silr_buf_clear(&verdict);
+    small_clear(&o);
+}
+
+static void every_kind_of_labelled_runs(void **state)
+{
+    static const struct {
+        const char *rest;
+        int K;
+    } cases[] = {
+        {"labelled: none\n" QUICK, 2},
+        {"labelled: none\n" QUICK, 3},
+        {"labelled: oracle\n" QUICK, 2},
+        {"labelled: oracle\n" QUICK, 3},
+        {"labelled: {theta: [0.8, 0.2]}\n" QUICK, 2},
+        {"labelled: {theta: [0.8, 0.2], pi: 0.5}\n" QUICK, 2},
+        {"labelled: {theta: [[.7, .15, .15], [.15, .7, .15], [.15, .15, .7]]}\n" QUICK, 3},
+        {"labelled: none\nrefine: {recipe: paper, iterations: 3, epochs: 12}\n", 2},
+        {"labelled: none\nrefine: {recipe: paper, iterations: 2, epochs: 12}\n", 3},
+        {"labelled: oracle\nrefine: {recipe: paper, iterations: 2, epochs: 12}\n", 2},
+        {"labelled: {theta: [0.8, 0.2]}\nrefine: {recipe: paper, iterations: 2, epochs: 12}\n", 2},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        silr_error err;
+        small_outcome o;
+        char name[32];
+        snprintf(name, sizeof name, "kind-%zu", i);
+        if (try_it(name, 300, cases[i].K, 0.25, cases[i].rest, false, &o, &err) != SILR_OK)
+            fail_msg("%s: %s", cases[i].rest, err.text);
+        proper(&o);
+        if (!(o.after >= o.before - (strstr(cases[i].rest, "paper") ? -0.05 : 0.01)))
+            fail_msg("%s: accuracy %.3f before, %.3f after", cases[i].rest, o.before, o.after);
+        small_clear(&o);
+    }
+}
+
+/* Odd inputs: proper labels or one clear sentence, never a NaN or a crash. */
+static void odd_inputs_end_properly(void **state)
+{
+    static const struct {
+        const char *what, *rest;
+        int n, K, mute;
+        double abstain;
+        const char *split;
+    } cases[] = {
+        {"mostly test", "labelled: {count: 10}\n" QUICK, 200, 2, 0, 0,
+         ", split: {train: 0.1, validation: 0, test: 0.9}"},
+        {"nearly all test", "labelled: {count: 10}\n" QUICK, 40, 2, 0, 0,
+         ", split: {train: 0.001, validation: 0, test: 0.999}"},
+        {"no test", "labelled: {count: 10}\n" QUICK, 100, 3, 0, 0,
+         ", split: {train: 1, validation: 0, test: 0}"},
+        {"paper without validation",
+         "labelled: {count: 10}\nrefine: {recipe: paper, iterations: 2}\n", 100, 2, 0, 0,
+         ", split: {train: 1, validation: 0, test: 0}"},
+        {"all abstained", "labelled: {count: 10}\n" QUICK, 40, 2, 0, 1, NULL},
+        {"ten texts", "labelled: {count: 4}\n" QUICK, 10, 2, 0, 0, NULL},
+        {"ten texts, three classes", "labelled: {count: 6}\n" QUICK, 10, 3, 0, 0, NULL},
+        {"ten texts, paper", "labelled: {count: 4}\nrefine: {recipe: paper, iterations: 2}\n", 10, 2, 0, 0, NULL},
+        {"one labelled text a class", "labelled: {count: 2}\n" QUICK, 120, 2, 0, 0, NULL},
+        {"one fold", "labelled: {count: 20}\nrefine: {steps: 10, folds: 1}\n", 120, 2, 0, 0, NULL},
+        {"more folds than texts", "labelled: {count: 4}\nrefine: {steps: 5, folds: 100, "
+                                  "label_folds: 100}\n", 30, 2, 0, 0, NULL},
+        {"truth alone", "labelled: {count: 20}\nrefine: {steps: 10, labelled_mass: 1}\n", 120, 2, 0, 0, NULL},
+        {"all is labelled", "labelled: {count: 1000}\n" QUICK, 120, 2, 0, 0, NULL},
+        {"all is labelled, three", "labelled: {count: 1000}\n" QUICK, 120, 3, 0, 0, NULL},
+        {"a class never named", "labelled: {count: 40}\n" QUICK, 200, 3, 1, 0, NULL},
+        {"two of four never named", "labelled: {count: 40}\n" QUICK, 200, 4, 2, 0, NULL},
+        {"most abstained", "labelled: {count: 10}\n" QUICK, 200, 2, 0, 0.85, NULL},
+        {"most abstained, three", "labelled: {count: 10}\n" QUICK, 200, 3, 0, 0.85, NULL},
+                {"many classes", "labelled: {count: 128}\nrefine: {steps: 10, iterations: 1, folds: 2, "
+                         "label_folds: 2}\n", 500, 64, 0, 0, NULL},
+        {"chunks", "labelled: {count: 20}\nrefine: {steps: 10, batch: 16}\n", 120, 2, 0, 0, NULL},
+        {"balanced", "labelled: {count: 20}\nrefine: {steps: 10, metric: balanced}\n", 120, 3, 0, 0, NULL},
+        {"no margin", "labelled: {count: 20}\nrefine: {steps: 10, margin: 0}\n", 120, 2, 0, 0, NULL},
+        {"safe", "labelled: {count: 20}\nrefine: {steps: 10, safe: true}\n", 120, 2, 0, 0, NULL},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[32];
+        silr_error err = {0};
+        small_outcome o;
+        double begun = silr_now();
+        silr_status st;
+        small_corpus c = {.name = name, .n = cases[i].n, .K = cases[i].K, .noise = 0.2,
+                          .mute = cases[i].mute, .abstain = cases[i].abstain,
+                          .split = cases[i].split, .rest = cases[i].rest};
+        snprintf(name, sizeof name, "odd-%zu", i);
+        small_write(&c);
+        st = small_run(name, name, true, &o, &err);
+        if (getenv("SILR_TEST_TIMES"))
+            fprintf(stderr, "%s: %.2f s, %s\n", cases[i].what, silr_now() - begun, err.text);
+        if (st == SILR_OK) {
+            proper(&o);
+            small_clear(&o);
+            continue;
+        }
+        if (st != SILR_EINPUT && st != SILR_EDOMAIN)
+            fail_msg("%s: status %d, %s", cases[i].what, (int)st, err.text);
+        assert_true(strlen(err.text) > 10);
+    }
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------- */
+
+/* Wherever one allocation fails: SILR_ENOMEM, or it was one that can be done without and the
+ * outcome is the same. Never another outcome. */
+static void failing_memory_is_an_error(void **state)
+{
+    static const char *const rest[3] = {
+        "labelled: {count: 12}\nrefine: {steps: 3, iterations: 1, folds: 2, label_folds: 2}\n",
+        "labelled: {count: 12}\nrefine: {recipe: paper, epochs: 1, iterations: 1, folds: 2}\n",
+        "labelled: none\nrefine: {steps: 3, iterations: 1, folds: 2}\n"};
+    int had = omp_get_max_threads();
+    (void)state;
+
+    omp_set_num_threads(1);
+    for (int c = 0; c < 3; c++) {
+        small_corpus corpus = {.name = "memory", .n = 60, .K = c == 2 ? 2 : 3, .noise = 0.2,
+                               .rest = rest[c]};
+        small_outcome whole, o;
+        silr_error err;
+        char run[32];
+        uint64_t total, failed = 0, tried = 0, stride;
+        snprintf(run, sizeof run, "memory-%d", c);
+        small_write(&corpus);
+        silr_mem_count();
+        assert_int_equal(small_run("memory", run, true, &whole, &err), SILR_OK);
+        total = silr_mem_count();
+        stride = total / 40 | 1;
+        for (uint64_t at = 1 + (uint64_t)c; at <= total; at += stride, tried++) {
+            silr_status st;
+            snprintf(run, sizeof run, "memory-%d-%d", c, (int)at);
+            err.text[0] = '\0';
+            silr_mem_fail_at(at, false);
+            st = small_run("memory", run, true, &o, &err);
+            silr_mem_fail_at(0, false);
+            if (st == SILR_OK) {
+                if (!small_same(&whole, &o))
+                    fail_msg("allocation %d of %d: another outcome", (int)at, (int)total);
+                small_clear(&o);
+                continue;
+            }
+            failed++;
+            if (st != SILR_ENOMEM || err.text[0] == '\0')
+                fail_msg("allocation %d of %d: status %d, %s", (int)at, (int)total, (int)st, err.text);
+        }
+        assert_true(failed > tried / 2);
+        small_clear(&whole);
+    }
+    omp_set_num_threads(had);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    small_start();
+    small_write(&two);
+    small_write(&three);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    small_end();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(labels_get_better),
+        cmocka_unit_test(recipe_paper_runs),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(killed_runs_go_on),
+        cmocka_unit_test(stopped_runs_go_on),
+        cmocka_unit_test(other_truths_change_nothing),
+        cmocka_unit_test(one_variant_never_sees_a_label),
+        cmocka_unit_test(nobody_judges_what_he_saw),
+        cmocka_unit_test(the_verdict_is_kept),
+        cmocka_unit_test(every_kind_of_labelled_runs),
+        cmocka_unit_test(odd_inputs_end_properly),
+        cmocka_unit_test(failing_memory_is_an_error),
+    };
+    if (getenv("SILR_TEST")) /* one of them alone */
+        cmocka_set_test_filter(getenv("SILR_TEST"));
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
