@@ -62,7 +62,7 @@ static silr_status fit_supervised(world *w, silr_classifier *c, bool full, float
     silr_status st = SILR_OK;
     silr_train_opts o = {
         .adam = {.beta1 = .9, .beta2 = .99, .epsilon = 1e-8, .l2 = w->task->refine.l2},
-        .schedule = SILR_LR_LINEAR, .learning_rate = .02, .steps = 150,
+        .schedule = SILR_LR_LINEAR, .learning_rate = .12, .steps = 150,
         .gate = SILR_GATE_BATCH, .gate_decay = .9, .seed = 1};
 
     for (size_t f = 0; f < F && st == SILR_OK; f++) {

@@ -285,7 +285,7 @@ static silr_status add_scores(silr_ours *o, silr_error *err)
 
 static double rate(const silr_task *task)
 {
-    return task->refine.learning_rate > 0 ? task->refine.learning_rate : 0.02;
+    return task->refine.learning_rate > 0 ? task->refine.learning_rate : SILR_SCORER_RATE;
 }
 
 silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, silr_error *err)

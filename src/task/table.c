@@ -127,7 +127,7 @@ static const silr_knob knobs[] = {
          "Step size; 0: the recipe's own."),
     REAL("refine.weight_decay", refine.weight_decay, "0.01", 0, 10,
          "Decoupled weight decay of recipe paper."),
-    REAL("refine.l2", refine.l2, "0.01", 0, 1e6, "Ridge penalty of recipe silr."),
+    REAL("refine.l2", refine.l2, "0.0003", 0, 1e6, "Ridge penalty of recipe silr."),
     REAL("refine.warmup", refine.warmup, "0.03", 0, 1,
          "Share of the steps in which the step size grows from 0 (recipe paper)."),
     WHOLE("refine.folds", refine.folds, "recipe", 1, 100,
