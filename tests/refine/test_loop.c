@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define QUICK "refine: {steps: 30, iterations: 2, folds: 3, label_folds: 3}\n"
+#define TINY "refine: {steps: 5, iterations: 1, folds: 2, label_folds: 2}\n"
 
 static const small_corpus two = {.name = "two", .n = 260, .K = 2, .noise = 0.25, .abstain = 0.1,
                                  .rest = "labelled: {count: 40}\n" QUICK};
@@ -496,36 +497,35 @@ static void odd_inputs_end_properly(void **state)
         double abstain;
         const char *split;
     } cases[] = {
-        {"mostly test", "labelled: {count: 10}\n" QUICK, 200, 2, 0, 0,
+        {"mostly test", "labelled: {count: 10}\n" TINY, 200, 2, 0, 0,
          ", split: {train: 0.1, validation: 0, test: 0.9}"},
-        {"nearly all test", "labelled: {count: 10}\n" QUICK, 40, 2, 0, 0,
+        {"nearly all test", "labelled: {count: 10}\n" TINY, 40, 2, 0, 0,
          ", split: {train: 0.001, validation: 0, test: 0.999}"},
-        {"no test", "labelled: {count: 10}\n" QUICK, 100, 3, 0, 0,
+        {"no test", "labelled: {count: 10}\n" TINY, 100, 3, 0, 0,
          ", split: {train: 1, validation: 0, test: 0}"},
         {"paper without validation",
          "labelled: {count: 10}\nrefine: {recipe: paper, iterations: 2}\n", 100, 2, 0, 0,
          ", split: {train: 1, validation: 0, test: 0}"},
-        {"all abstained", "labelled: {count: 10}\n" QUICK, 40, 2, 0, 1, NULL},
-        {"ten texts", "labelled: {count: 4}\n" QUICK, 10, 2, 0, 0, NULL},
-        {"ten texts, three classes", "labelled: {count: 6}\n" QUICK, 10, 3, 0, 0, NULL},
+        {"all abstained", "labelled: {count: 10}\n" TINY, 40, 2, 0, 1, NULL},
+        {"ten texts", "labelled: {count: 4}\n" TINY, 10, 2, 0, 0, NULL},
+        {"ten texts, three classes", "labelled: {count: 6}\n" TINY, 10, 3, 0, 0, NULL},
         {"ten texts, paper", "labelled: {count: 4}\nrefine: {recipe: paper, iterations: 2}\n", 10, 2, 0, 0, NULL},
-        {"one labelled text a class", "labelled: {count: 2}\n" QUICK, 120, 2, 0, 0, NULL},
-        {"one fold", "labelled: {count: 20}\nrefine: {steps: 10, folds: 1}\n", 120, 2, 0, 0, NULL},
-        {"more folds than texts", "labelled: {count: 4}\nrefine: {steps: 5, folds: 100, "
+        {"one labelled text a class", "labelled: {count: 2}\n" TINY, 120, 2, 0, 0, NULL},
+        {"one fold", "labelled: {count: 20}\nrefine: {steps: 5, iterations: 1, label_folds: 2, folds: 1}\n", 120, 2, 0, 0, NULL},
+        {"more folds than texts", "labelled: {count: 4}\nrefine: {steps: 5, iterations: 1, folds: 100, "
                                   "label_folds: 100}\n", 30, 2, 0, 0, NULL},
-        {"truth alone", "labelled: {count: 20}\nrefine: {steps: 10, labelled_mass: 1}\n", 120, 2, 0, 0, NULL},
-        {"all is labelled", "labelled: {count: 1000}\n" QUICK, 120, 2, 0, 0, NULL},
-        {"all is labelled, three", "labelled: {count: 1000}\n" QUICK, 120, 3, 0, 0, NULL},
-        {"a class never named", "labelled: {count: 40}\n" QUICK, 200, 3, 1, 0, NULL},
-        {"two of four never named", "labelled: {count: 40}\n" QUICK, 200, 4, 2, 0, NULL},
-        {"most abstained", "labelled: {count: 10}\n" QUICK, 200, 2, 0, 0.85, NULL},
-        {"most abstained, three", "labelled: {count: 10}\n" QUICK, 200, 3, 0, 0.85, NULL},
-                {"many classes", "labelled: {count: 128}\nrefine: {steps: 10, iterations: 1, folds: 2, "
-                         "label_folds: 2}\n", 500, 64, 0, 0, NULL},
-        {"chunks", "labelled: {count: 20}\nrefine: {steps: 10, batch: 16}\n", 120, 2, 0, 0, NULL},
-        {"balanced", "labelled: {count: 20}\nrefine: {steps: 10, metric: balanced}\n", 120, 3, 0, 0, NULL},
-        {"no margin", "labelled: {count: 20}\nrefine: {steps: 10, margin: 0}\n", 120, 2, 0, 0, NULL},
-        {"safe", "labelled: {count: 20}\nrefine: {steps: 10, safe: true}\n", 120, 2, 0, 0, NULL},
+        {"truth alone", "labelled: {count: 20}\nrefine: {steps: 5, iterations: 1, label_folds: 2, labelled_mass: 1}\n", 120, 2, 0, 0, NULL},
+        {"all is labelled", "labelled: {count: 1000}\n" TINY, 120, 2, 0, 0, NULL},
+        {"all is labelled, three", "labelled: {count: 1000}\n" TINY, 120, 3, 0, 0, NULL},
+        {"a class never named", "labelled: {count: 40}\n" TINY, 200, 3, 1, 0, NULL},
+        {"two of four never named", "labelled: {count: 40}\n" TINY, 200, 4, 2, 0, NULL},
+        {"most abstained", "labelled: {count: 10}\n" TINY, 200, 2, 0, 0.85, NULL},
+        {"most abstained, three", "labelled: {count: 10}\n" TINY, 200, 3, 0, 0.85, NULL},
+        {"many classes", "labelled: {count: 100}\nrefine: {steps: 5, iterations: 1, folds: 2, label_folds: 2}\n", 260, 64, 0, 0, NULL},
+        {"chunks", "labelled: {count: 20}\nrefine: {steps: 5, iterations: 1, label_folds: 2, batch: 16}\n", 120, 2, 0, 0, NULL},
+        {"balanced", "labelled: {count: 20}\nrefine: {steps: 5, iterations: 1, label_folds: 2, metric: balanced}\n", 120, 3, 0, 0, NULL},
+        {"no margin", "labelled: {count: 20}\nrefine: {steps: 5, iterations: 1, label_folds: 2, margin: 0}\n", 120, 2, 0, 0, NULL},
+        {"safe", "labelled: {count: 20}\nrefine: {steps: 5, iterations: 1, label_folds: 2, safe: true}\n", 120, 2, 0, 0, NULL},
     };
     (void)state;
 
