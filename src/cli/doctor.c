@@ -5,7 +5,6 @@
 #include "cli/cli.h"
 #include "priors/priors.h"
 #include "run/run.h"
-#include <csv.h>
 #include <jansson.h>
 #include <libfyaml.h>
 #include <omp.h>
@@ -128,7 +127,6 @@ static void libraries(sheet *s)
     text(s, "libraries", "sqlite", "%s", sqlite3_libversion());
     text(s, "libraries", "jansson", "%s", jansson_version_str());
     text(s, "libraries", "libfyaml", "%s", fy_library_version());
-    text(s, "libraries", "libcsv", "%d.%d.%d", CSV_MAJOR, CSV_MINOR, CSV_RELEASE);
     text(s, "libraries", "pcre2", "%s", pcre);
     text(s, "libraries", "utf8proc", "%s", utf8proc_version());
     text(s, "libraries", "xxhash", "%u.%u.%u", xxh / 10000, xxh / 100 % 100, xxh % 100);

@@ -98,6 +98,16 @@ static advice advise(const silr_facts *f)
     return a;
 }
 
+/* "89 to 100": what fifty texts can tell; a bare "100" would promise what nobody knows. */
+static void span(silr_buf *b, const silr_interval *v)
+{
+    double low = v->low * 100, high = v->high * 100;
+    if (isfinite(low) && isfinite(high) && high - low >= 1)
+        silr_buf_printf(b, "%.0f to %.0f", low, high);
+    else
+        silr_buf_printf(b, "%.0f", v->value * 100);
+}
+
 static void lead(const silr_facts *f, silr_buf *b)
 {
     size_t missing = f->n - f->n_initial;
@@ -117,10 +127,13 @@ static void lead(const silr_facts *f, silr_buf *b)
     }
     silr_buf_puts(b, ".");
     if (isfinite(f->after.value)) {
-        silr_buf_puts(b, missing ? " Where there was a label before, about" : " About");
-        silr_buf_printf(b, " <strong>%.0f of 100</strong> are right", f->after.value * 100);
-        if (isfinite(f->before.value))
-            silr_buf_printf(b, "; before it was %.0f", f->before.value * 100);
+        silr_buf_puts(b, missing ? " Where there was a label before, <strong>" : " <strong>");
+        span(b, &f->after);
+        silr_buf_puts(b, " of 100</strong> are right now");
+        if (isfinite(f->before.value)) {
+            silr_buf_puts(b, "; before it was ");
+            span(b, &f->before);
+        }
         silr_buf_putc(b, '.');
     }
     silr_buf_puts(b, "</p>\n");

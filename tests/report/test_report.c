@@ -307,7 +307,8 @@ static void page_says_the_answer_first(void **state)
     check_page(html);
     assert_non_null(strstr(html, "Of 4 labels, <strong>1 was changed</strong>; of 2 texts that had "
                                  "none, <strong>1 has one now</strong>"));
-    assert_non_null(strstr(html, "<strong>88 of 100</strong> are right; before it was 75"));
+    assert_non_null(strstr(html, "<strong>75 to 94 of 100</strong> are right now; before it was "
+                                 "50 to 90"));
     assert_true(strstr(html, "id=\"answer\"") < strstr(html, "id=\"curves\""));
     assert_non_null(strstr(html, "fine acting")); /* c changed */
     assert_null(strstr(html, "Oracle priors"));
