@@ -265,6 +265,7 @@ static silr_status end_epoch(run *r, int epoch, int steps, silr_error *err)
         learner *l = &r->learner[m];
         silr_epoch e = {.epoch = epoch, .train_loss = l->loss / steps, .validation_loss = NAN,
                         .selection = NAN, .flatness = l->flat};
+        double merit;
         if (validated && r->member[m].validation) {
             silr_risk_gate(&r->member[m].risk, &l->sums, NULL, &l->gated);
             e.validation_loss = l->gated.value;
@@ -280,10 +281,11 @@ static silr_status end_epoch(run *r, int epoch, int steps, silr_error *err)
             l->log->n = epoch;
         }
         /* ties go to the later epoch; without a validation part the last one stays */
-        if (r->o->choose && !isnan(e.selection) && e.selection > l->best)
+        merit = r->o->by_risk ? e.validation_loss : e.selection;
+        if (r->o->choose && !isnan(merit) && merit > l->best)
             continue;
-        if (!isnan(e.selection))
-            l->best = e.selection;
+        if (!isnan(merit))
+            l->best = merit;
         if (l->log)
             l->log->best = epoch;
         if (r->o->choose && r->o->steps <= 0 && (st = r->c->snapshot(r->c, m, err)) != SILR_OK)

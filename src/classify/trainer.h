@@ -24,6 +24,7 @@ typedef struct {
     silr_gate_kind gate;
     double gate_decay;
     bool choose;       /* keep the epoch with the smallest selection risk on `validation`; else the last */
+    bool by_risk;      /* choose by the value of the risk itself, as the paper does (method.md A1) */
     bool stratify;     /* the same share of each set in every batch (by member 0's sets) */
     uint64_t seed;
     uint32_t iteration; /* for the random streams */

@@ -172,11 +172,11 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
 
 enum { BLOCK = 4096 };
 
-/* z [n_variants][n_rows][C]: each text by the model that did not see it; others by the mean. */
-static silr_status score_rows(const silr_ours *o, float *z, silr_error *err)
+/* z [variants][n_rows][C]: each text by the model that did not see it; others by the mean. */
+static silr_status score_rows(const silr_ours *o, size_t variants, float *z, silr_error *err)
 {
     const silr_loop *l = o->loop;
-    const size_t F = (size_t)o->F, C = l->C, width = o->n_variants * F * C;
+    const size_t F = (size_t)o->F, C = l->C, width = variants * F * C;
     float *scores = silr_alloc(BLOCK * width, sizeof *scores);
     silr_status st = scores ? SILR_OK : silr_fail_memory(err);
 
@@ -184,7 +184,7 @@ static silr_status score_rows(const silr_ours *o, float *z, silr_error *err)
         size_t n = l->n_rows - from < BLOCK ? l->n_rows - from : BLOCK;
         st = l->classifier->forward(l->classifier, l->row + from, n, scores, err);
         for (size_t i = 0; i < n && st == SILR_OK; i++)
-            for (size_t v = 0; v < o->n_variants; v++)
+            for (size_t v = 0; v < variants; v++)
                 for (size_t k = 0; k < C; k++) {
                     const float *s = scores + i * width + v * F * C + k;
                     float *to = z + (v * l->n_rows + from + i) * C + k;
@@ -260,22 +260,23 @@ static silr_status blend(const silr_ours *o, const double *middle, double spread
     return st;
 }
 
-static silr_status add_scores(silr_ours *o, silr_error *err)
+/* Of the variants from `first` on whose models are in the classifier. */
+static silr_status add_scores(silr_ours *o, size_t first, size_t variants, silr_error *err)
 {
     const silr_loop *l = o->loop;
     const size_t size = l->n_rows * l->C;
-    float *z = silr_alloc(o->n_variants * size, sizeof *z);
+    float *z = silr_alloc(variants * size, sizeof *z);
     double *scratch = silr_alloc(o->n_covered, sizeof *scratch), middle[SILR_MAX_CLASSES], spread;
     silr_status st = z && scratch ? SILR_OK : silr_fail_memory(err);
 
     if (st == SILR_OK)
-        st = score_rows(o, z, err);
-    for (size_t v = 0; v < o->n_variants && st == SILR_OK; v++) {
-        float *zbar = o->variant[v].zbar;
+        st = score_rows(o, variants, z, err);
+    for (size_t v = 0; v < variants && st == SILR_OK; v++) {
+        float *zbar = o->variant[first + v].zbar;
         standardise(o, z + v * size, middle, &spread, scratch);
         for (size_t i = 0; i < size; i++)
             zbar[i] += z[v * size + i];
-        if (v == 0)
+        if (first + v == 0)
             st = blend(o, middle, spread, err);
     }
     silr_free(z);
@@ -288,17 +289,9 @@ static double rate(const silr_task *task)
     return task->refine.learning_rate > 0 ? task->refine.learning_rate : SILR_SCORER_RATE;
 }
 
-silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, silr_error *err)
+static silr_train_opts options(const silr_task *task, int iteration)
 {
-    const silr_loop *l = o->loop;
-    const silr_task *task = l->task;
-    const size_t F = (size_t)o->F, members = o->n_variants * F;
-    silr_member *member = silr_calloc(members, sizeof *member);
-    int *set = silr_alloc(members * l->n, sizeof *set);
-    float *weight = silr_alloc(o->n_variants * l->n, sizeof *weight);
-    silr_train_log *logs = silr_calloc(members, sizeof *logs);
-    silr_status st = member && set && weight && logs ? SILR_OK : silr_fail_memory(err);
-    silr_train_opts opts = {
+    return (silr_train_opts){
         .adam = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .l2 = task->refine.l2},
         .schedule = SILR_LR_LINEAR,
         .learning_rate = rate(task),
@@ -311,16 +304,29 @@ silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, sil
         .seed = (uint64_t)task->seed,
         .iteration = (uint32_t)iteration,
     };
+}
 
-    for (size_t v = 0; v < o->n_variants && st == SILR_OK; v++)
-        st = fill_members(o, v, member + v * F, set + v * F * l->n, weight + v * l->n, err);
+/* Trains and scores the variants first .. first + variants - 1; train_loss: of variant 0. */
+static silr_status train_variants(silr_ours *o, int iteration, size_t first, size_t variants,
+                                  double *train_loss, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const size_t F = (size_t)o->F, members = variants * F;
+    const silr_train_opts opts = options(l->task, iteration);
+    silr_member *member = silr_calloc(members, sizeof *member);
+    int *set = silr_alloc(members * l->n, sizeof *set);
+    float *weight = silr_alloc(variants * l->n, sizeof *weight);
+    silr_train_log *logs = silr_calloc(members, sizeof *logs);
+    silr_status st = member && set && weight && logs ? SILR_OK : silr_fail_memory(err);
+
+    for (size_t v = 0; v < variants && st == SILR_OK; v++)
+        st = fill_members(o, first + v, member + v * F, set + v * F * l->n, weight + v * l->n, err);
     if (st == SILR_OK)
         st = silr_train(l->classifier, &opts, members, member, o->train, o->n_train, NULL, 0, logs,
                         err);
     if (st == SILR_OK)
-        st = add_scores(o, err);
-    *train_loss = 0;
-    for (size_t f = 0; st == SILR_OK && f < F; f++)
+        st = add_scores(o, first, variants, err);
+    for (size_t f = 0; st == SILR_OK && first == 0 && f < F; f++)
         *train_loss += logs[f].n > 0 ? logs[f].epoch[logs[f].n - 1].train_loss / (double)F : (double)NAN;
     for (size_t m = 0; logs && m < members; m++)
         silr_free(logs[m].epoch);
@@ -328,5 +334,24 @@ silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, sil
     silr_free(set);
     silr_free(weight);
     silr_free(logs);
+    return st;
+}
+
+/* All variants at once where the classifier has room for their models; else by groups. */
+silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, silr_error *err)
+{
+    const size_t room = o->loop->classifier->max_members / (size_t)o->F;
+    silr_status st = SILR_OK;
+
+    *train_loss = 0;
+    if (room == 0)
+        return silr_fail(err, SILR_EINPUT,
+                         "refine.folds: %d models are more than fit into memory, %zu do: lower "
+                         "refine.folds or classifier.bits", o->F,
+                         o->loop->classifier->max_members);
+    for (size_t v = 0; v < o->n_variants && st == SILR_OK; v += room) {
+        size_t left = o->n_variants - v;
+        st = train_variants(o, iteration, v, left < room ? left : room, train_loss, err);
+    }
     return st;
 }

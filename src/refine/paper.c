@@ -280,6 +280,7 @@ static silr_train_opts options(const silr_task *task, int iteration)
         .gate = task->refine.gate,
         .gate_decay = task->refine.gate_decay,
         .choose = true,
+        .by_risk = true,
         .seed = (uint64_t)task->seed,
         .iteration = (uint32_t)iteration,
     };
@@ -295,6 +296,10 @@ static silr_status train(paper *p, const silr_priors *now, silr_iteration *it, s
     silr_train_opts o = options(l->task, it->iteration);
     silr_status st = m && logs ? members(p, now, m, err) : silr_fail_memory(err);
 
+    if (st == SILR_OK && F > l->classifier->max_members)
+        st = silr_fail(err, SILR_EINPUT,
+                       "refine.folds: %d models are more than fit into memory, %zu do: lower "
+                       "refine.folds or classifier.bits", p->F, l->classifier->max_members);
     if (st == SILR_OK)
         st = silr_train(l->classifier, &o, F, m, p->docs, p->n_docs, p->held, p->n_held, logs,
                         err);

@@ -287,8 +287,8 @@ static void one_variant_never_sees_a_label(void **state)
     small_clear(&a);
 }
 
-/* A classifier that remembers what it was trained on: its score of a text is 1 if the member has
- * seen it, else 0. */
+/* A classifier that remembers what it was trained on: its score of a text is 0 unless the member
+ * has seen it. */
 typedef struct {
     silr_classifier c;
     size_t n;
@@ -313,7 +313,7 @@ static silr_status m_forward(silr_classifier *c, const uint32_t *docs, size_t n,
     (void)err;
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < c->members; k++)
-            scores[i * c->members + k] = m->seen[k * m->n + docs[i]] ? 1 : 0;
+            scores[i * c->members + k] = !m->seen[k * m->n + docs[i]] ? 0 : docs[i] % 2 ? 1 : -1;
     return SILR_OK;
 }
 
@@ -334,8 +334,8 @@ static silr_status m_step(silr_classifier *c, double lr, silr_error *err)
     return SILR_OK;
 }
 
-/* method.md F12. Every member has seen most texts, so one look at the wrong member is a score of
- * 1; all scores of the pool are 0. And folds: groups together, sizes and labels balanced. */
+/* method.md F12. Every member has seen most texts, so a look at the wrong member is a score that is
+ * not 0; all scores of the pool are. And folds: groups together, sizes and labels balanced. */
 static void nobody_judges_what_he_saw(void **state)
 {
     enum { N = 260, V = 2, F = 3 };
@@ -402,6 +402,15 @@ static void nobody_judges_what_he_saw(void **state)
     for (int a = 0; a < V; a++)
         for (size_t i = 0; i < N; i++)
             assert_true(zbar[a][i] == 0);
+    /* room for the models of one variant only: the same, one variant after the other */
+    m.c.max_members = F + 1;
+    assert_int_equal(silr_ours_train(&o, 2, &loss, &err), SILR_OK);
+    assert_int_equal(m.c.members, F);
+    for (int a = 0; a < V; a++)
+        for (size_t i = 0; i < N; i++)
+            assert_true(zbar[a][i] == 0);
+    m.c.max_members = F - 1;
+    assert_int_equal(silr_ours_train(&o, 3, &loss, &err), SILR_EINPUT);
     free(m.seen);
     free(v);
     silr_corpus_free(corpus);
