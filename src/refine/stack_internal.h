@@ -6,6 +6,7 @@
 
 enum {
     STACK_KNOTS = 257, /* two classes: q is tabulated over u - centre */
+    STACK_REACH = 40,  /* no further than this: q is 0 or 1 there */
     STACK_W = 49,      /* two classes: grid of slopes on [0, 2.4] */
     STACK_C = 61,      /* two classes: grid of offsets on [-7, 7] */
     STACK_W_MANY = 25, /* K classes: grid of slopes on [0, 2.4] */

@@ -157,6 +157,7 @@ silr_status silr_stack_fit_two(silr_stack *out, const silr_stack_data *d, silr_e
     }
     for (size_t i = 0; i < d->n; i++)
         out->reach = fmax(out->reach, fabs(d->u[i] - out->centre[d->side[i]]));
+    out->reach = fmin(out->reach, STACK_REACH); /* one far text must not blur all others */
     if (d->theta)
         fit_known(out, side, d->theta, w0);
     else

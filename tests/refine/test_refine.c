@@ -306,13 +306,16 @@ static void stack_two_is_the_sum_over_the_grid(void **state)
     silr_stack *s;
     (void)state;
 
-    two_sides(u, side, item, truth, &d.n_labelled);
-    by_brute_force(q, u, side, d.n_labelled, item, truth, d.reliability);
-    assert_int_equal(silr_stack_fit(&s, &d, NULL), SILR_OK);
-    silr_stack_apply(s, SIDE_TEXTS, u, side, out);
-    for (int i = 0; i < SIDE_TEXTS; i++)
-        near((double)out[i], q[i], 1e-3, "q");
-    silr_stack_free(s);
+    for (int outlier = 0; outlier < 2; outlier++) { /* one far text must not blur the others */
+        two_sides(u, side, item, truth, &d.n_labelled);
+        u[7] = outlier ? 500 : u[7];
+        by_brute_force(q, u, side, d.n_labelled, item, truth, d.reliability);
+        assert_int_equal(silr_stack_fit(&s, &d, NULL), SILR_OK);
+        silr_stack_apply(s, SIDE_TEXTS, u, side, out);
+        for (int i = 0; i < SIDE_TEXTS; i++)
+            near((double)out[i], q[i], 1e-3, "q");
+        silr_stack_free(s);
+    }
 }
 
 static void known_purities_are_kept(void **state)
