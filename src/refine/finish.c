@@ -59,11 +59,13 @@ done:
 
 /* --- the classifier as it would be deployed --------------------------------------------------------- */
 
-/* logits = W zbar + b by regression of q on zbar over the covered pool. */
-static silr_status deployed(const silr_ours *o, const silr_variant *v, double *W, double *b,
+/* logits = W zbar + b by regression of prob, P(y | x, s0) of every row, on zbar over the covered
+ * pool. */
+static silr_status deployed(const silr_ours *o, const float *prob, double *W, double *b,
                             silr_error *err)
 {
     const silr_loop *l = o->loop;
+    const silr_variant *v = &o->variant[0];
     const size_t C = l->C, n = o->n_covered;
     float *z = silr_alloc(n * C, sizeof *z), *q = silr_alloc(n * C, sizeof *q);
     silr_status st = z && q ? SILR_OK : silr_fail_memory(err);
@@ -71,7 +73,7 @@ static silr_status deployed(const silr_ours *o, const silr_variant *v, double *W
     for (size_t i = 0; i < n && st == SILR_OK; i++)
         for (size_t k = 0; k < C; k++) { /* mean over iterations: the scale of one */
             z[i * C + k] = v->zbar[o->covered[i] * C + k] / (float)o->done;
-            q[i * C + k] = v->q[o->covered[i] * C + k];
+            q[i * C + k] = prob[o->covered[i] * C + k];
         }
     if (st == SILR_OK)
         st = silr_fit_soft(W, b, l->K, n, z, q, err);
@@ -84,7 +86,7 @@ static void deployed_probability(const silr_ours *o, const double *W, const doub
                                  const float *zbar, float *prob)
 {
     const size_t C = o->loop->C;
-    double u[SILR_MAX_CLASSES], p[SILR_MAX_CLASSES];
+    double u[SILR_MAX_CLASSES] = {0}, p[SILR_MAX_CLASSES];
 
     for (size_t k = 0; k < C; k++) {
         u[k] = b[k];
@@ -109,7 +111,7 @@ silr_status silr_ours_outcome(const silr_ours *o, silr_outcome *out, silr_error 
 
     out->label = silr_alloc(l->n_rows, sizeof *out->label);
     out->prob = silr_alloc(l->n_rows * C, sizeof *out->prob);
-    st = W && out->label && out->prob ? deployed(o, v, W, b, err) : silr_fail_memory(err);
+    st = W && out->label && out->prob ? deployed(o, v->q, W, b, err) : silr_fail_memory(err);
     for (size_t r = 0; r < l->n_rows && st == SILR_OK; r++) {
         if (r < l->n_pool && o->side[r] != SILR_NO_LABEL) {
             out->label[r] = v->out[r];
@@ -155,7 +157,7 @@ static silr_status fall_back(const silr_ours *o, int iteration, silr_outcome *ou
         float *p = out->prob + r * C;
         int k = iteration > 0 ? label[l->row[r]] : o->side[r];
         if (o->side[r] == SILR_NO_LABEL)
-            continue; /* no original label: the classifier's answer is all there is */
+            continue; /* no original label: save_classifier's business */
         out->label[r] = k;
         for (size_t m = 0; m < C; m++)
             p[m] = iteration == 0 ? (float)l->start.theta[(size_t)o->side[r] * (size_t)l->K + m]
@@ -185,12 +187,19 @@ static silr_status test_rows(const silr_ours *o, silr_outcome *out, silr_error *
     return st;
 }
 
-static silr_status save_classifier(const silr_ours *o, silr_error *err)
+/* The classifier that speaks for the labels which stay, on disk; and its answers for the texts
+ * without an original label (after a rejected iteration both differ from that iteration's). */
+static silr_status save_classifier(const silr_ours *o, silr_outcome *out, silr_error *err)
 {
     const silr_loop *l = o->loop;
     double *W = silr_alloc(l->C * l->C, sizeof *W), b[SILR_MAX_CLASSES];
-    silr_status st = W ? deployed(o, &o->variant[0], W, b, err) : silr_fail_memory(err);
+    silr_status st = W ? deployed(o, out->prob, W, b, err) : silr_fail_memory(err);
 
+    for (size_t r = 0; r < l->n_rows && st == SILR_OK; r++)
+        if (o->side[r] == SILR_NO_LABEL) {
+            deployed_probability(o, W, b, o->variant[0].zbar + r * l->C, out->prob + r * l->C);
+            out->label[r] = silr_top_class(l->K, out->prob + r * l->C);
+        }
     if (st == SILR_OK)
         st = l->classifier->save(l->classifier, l->classifier_dir, W, b, o->done, err);
     silr_free(W);
@@ -211,7 +220,7 @@ silr_status silr_ours_finish(silr_ours *o, silr_error *err)
     if (st == SILR_OK && accepted < o->done)
         st = fall_back(o, accepted, &out, err);
     if (st == SILR_OK)
-        st = save_classifier(o, err);
+        st = save_classifier(o, &out, err);
     if (st == SILR_OK)
         st = silr_ours_sensitivity(o, err);
     if (st == SILR_OK)

@@ -233,6 +233,40 @@ silr_status small_fact(const char *corpus, const char *run, const char *fact, si
     return st;
 }
 
+silr_status small_reject(const char *corpus, const char *run, int *label)
+{
+    char file[128], yaml[128], dir[128];
+    silr_task *task = NULL;
+    silr_session s = {0};
+    silr_iteration it;
+    size_t stored = 0, n = 0;
+    float *score = NULL;
+    int *newest = NULL;
+    silr_status st;
+
+    snprintf(file, sizeof file, "%.60s.yaml", corpus);
+    if ((st = silr_task_read(&task, small_folder(file, yaml), NULL, 0, NULL)) != SILR_OK ||
+        (st = silr_session_open(&s, task, small_folder(run, dir), NULL)) != SILR_OK ||
+        (st = silr_store_iterations(s.store, &stored, NULL)) != SILR_OK)
+        goto done;
+    n = silr_corpus_size(s.corpus);
+    score = calloc(n, sizeof *score);
+    newest = calloc(n, sizeof *newest);
+    if ((st = silr_store_iteration_get(s.store, (int)stored - 2, &it, n, label, score, NULL)) != SILR_OK ||
+        (st = silr_store_iteration_get(s.store, (int)stored - 1, &it, n, newest, score, NULL)) != SILR_OK)
+        goto done;
+    it.accepted = false;
+    if ((st = silr_store_begin(s.store, NULL)) == SILR_OK &&
+        (st = silr_store_iteration(s.store, &it, n, newest, score, NULL)) == SILR_OK)
+        st = silr_store_commit(s.store, NULL);
+done:
+    free(score);
+    free(newest);
+    silr_session_close(&s);
+    silr_task_free(task);
+    return st;
+}
+
 void small_copy(const char *run, const char *to)
 {
     static const char *const files[] = {"run.db", "run.db-wal", "classifier/model.json",

@@ -47,6 +47,8 @@ silr_status small_run(const char *corpus, const char *run, bool force, small_out
 void small_clear(small_outcome *o);
 /* A fact of the run's store. */
 silr_status small_fact(const char *corpus, const char *run, const char *fact, silr_buf *out);
+/* Marks the newest iteration as one that the guards rejected; label receives those before it. */
+silr_status small_reject(const char *corpus, const char *run, int *label);
 /* Copies store and classifier as they are on disk at this moment: what a killed process leaves. */
 void small_copy(const char *run, const char *to);
 

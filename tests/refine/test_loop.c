@@ -189,6 +189,35 @@ static void killed_runs_go_on(void **state)
     }
 }
 
+/* What the guards reject leaves no trace: the labels are those of the iteration before,
+ * and the classifier is fitted to them. */
+static void rejected_iterations_are_undone(void **state)
+{
+    const char *const corpora[2] = {"k-two", "k-three"};
+    (void)state;
+
+    for (int c = 0; c < 2; c++) {
+        char run[64];
+        small_outcome whole, o;
+        int *before;
+        go(corpora[c], corpora[c], &whole);
+        before = calloc(whole.n, sizeof *before);
+        snprintf(run, sizeof run, "%s-rejected", corpora[c]);
+        small_copy(corpora[c], run);
+        assert_int_equal(small_reject(corpora[c], run, before), SILR_OK);
+        go(corpora[c], run, &o);
+        proper(&o);
+        assert_false(o.last.accepted);
+        for (size_t i = 0; i < o.n; i++)
+            if (!o.learned[i] && !o.test[i] && o.initial[i] != SILR_NO_LABEL)
+                assert_int_equal(o.label[i], before[i]);
+        assert_false(small_same(&whole, &o));
+        small_clear(&o);
+        small_clear(&whole);
+        free(before);
+    }
+}
+
 /* Stops training at the first step after so many iterations. */
 static void stop_after(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
@@ -636,6 +665,7 @@ int main(void)
         cmocka_unit_test(recipe_paper_runs),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(killed_runs_go_on),
+        cmocka_unit_test(rejected_iterations_are_undone),
         cmocka_unit_test(stopped_runs_go_on),
         cmocka_unit_test(other_truths_change_nothing),
         cmocka_unit_test(one_variant_never_sees_a_label),
