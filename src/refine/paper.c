@@ -41,7 +41,6 @@ static void paper_clear(paper *p)
 
 static silr_status set_up(paper *p, silr_loop *l, silr_error *err)
 {
-    silr_rng rng;
     *p = (paper){.l = l, .F = (int)l->task->refine.folds};
     p->label = silr_alloc(l->n_rows, sizeof *p->label);
     p->fold = silr_alloc(l->n_rows, 1);
@@ -52,14 +51,23 @@ static silr_status set_up(paper *p, silr_loop *l, silr_error *err)
     p->held = silr_alloc(l->n_rows, sizeof *p->held);
     if (!p->label || !p->fold || !p->z || !p->set || !p->validation_set || !p->docs || !p->held)
         return silr_fail_memory(err);
-    for (size_t r = 0; r < l->n_rows; r++) {
+    for (size_t r = 0; r < l->n_rows; r++)
         p->label[r] = r < l->n_pool ? l->initial[l->row[r]] : SILR_NO_LABEL;
-        silr_rng_init(&rng, (uint64_t)l->task->seed, SILR_RNG_FOLDS, 0,
+    return SILR_OK;
+}
+
+/* A new split into folds for each iteration (method.md B3), groups together. */
+static void split(paper *p, int iteration)
+{
+    const silr_loop *l = p->l;
+    silr_rng rng;
+
+    for (size_t r = 0; r < l->n_rows; r++) {
+        silr_rng_init(&rng, (uint64_t)l->task->seed, SILR_RNG_FOLDS, (uint32_t)iteration,
                       silr_corpus_group(l->corpus, l->row[r]));
         p->fold[r] = (uint8_t)(r < l->n_pool ? silr_rng_below(&rng, (uint64_t)p->F)
                                              : (uint64_t)p->F);
     }
-    return SILR_OK;
 }
 
 /* theta and pi of the labels in use, from whatever the task offers. */
@@ -369,6 +377,7 @@ static silr_status one_iteration(paper *p, int t, silr_outcome *o, silr_error *e
     if (st == SILR_OK) {
         it->iteration = t;
         it->accepted = true;
+        split(p, t);
         st = train(p, now, it, err);
     }
     if (st == SILR_OK)
