@@ -29,7 +29,7 @@ void silr_transition(double *T, int K, const double *theta, const double *rho, c
     }
 }
 
-/* --- two classes: a grid over A and B, texts gathered in bins of equal count -------------------- */
+/* --- two classes: a grid over A and B, texts gathered in bins of equal count ------------------ */
 
 enum { BINS = 256, N_A = 23, N_B = 49 };
 
@@ -100,7 +100,7 @@ static void calibrate_grid(silr_calibration *out, const bins *d, double tpr, dou
     }
 }
 
-/* --- K classes ---------------------------------------------------------------------------------- */
+/* --- K classes -------------------------------------------------------------------------------- */
 
 typedef struct {
     int K;
@@ -186,7 +186,7 @@ void silr_calibration_apply(const silr_calibration *c, int K, size_t n, const fl
             u[i * C + k] = c->A * (double)z[i * C + k] + c->b[k];
 }
 
-/* --- area under the curve ------------------------------------------------------------------------ */
+/* --- area under the curve --------------------------------------------------------------------- */
 
 /* P(score of a positive > score of a negative) + half the ties; samples are small: all pairs. */
 static double auc_of(size_t n, const double *score, const int *truth, int positive,
@@ -244,7 +244,7 @@ silr_status silr_auc(double *out, int K, size_t n, const double *u, const int *t
     return SILR_OK;
 }
 
-/* --- deployment ------------------------------------------------------------------------------------ */
+/* --- deployment ------------------------------------------------------------------------------- */
 
 /* A full matrix W has columns^2 entries: past this many classes each column keeps its own scale
  * only (W diagonal), which is what the calibration assumes anyway. */

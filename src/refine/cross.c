@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- what a member learns from ------------------------------------------------------------------ */
+/* --- what a member learns from ---------------------------------------------------------------- */
 
 /* Mean probability of each class over the texts labelled j; a set without texts keeps its row. */
 static void mean_probability(const silr_ours *o, const silr_variant *v, const int *label,
@@ -168,7 +168,7 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
     return SILR_OK;
 }
 
-/* --- scores ----------------------------------------------------------------------------------------- */
+/* --- scores ----------------------------------------------------------------------------------- */
 
 enum { BLOCK = 4096 };
 

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- the account ---------------------------------------------------------------------------------- */
+/* --- the account ------------------------------------------------------------------------------ */
 
 silr_status silr_ours_account(const silr_ours *o, silr_account *a, silr_iteration *it,
                               silr_error *err)
@@ -57,7 +57,7 @@ done:
     return st;
 }
 
-/* --- the classifier as it would be deployed --------------------------------------------------------- */
+/* --- the classifier as it would be deployed --------------------------------------------------- */
 
 /* logits = W zbar + b by regression of prob, P(y | x, s0) of every row, on zbar over the covered
  * pool. */
@@ -125,7 +125,7 @@ silr_status silr_ours_outcome(const silr_ours *o, silr_outcome *out, silr_error 
     return st;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------ */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /* The newest iteration that the guards accepted; 0: none, the annotator's labels stay. */
 static silr_status last_accepted(const silr_ours *o, int *accepted, silr_error *err)

@@ -98,7 +98,7 @@ int silr_ours_rule(const silr_ours *o, const silr_variant *v, const float *q, in
     return 1 - p[s0] / total > l->task->refine.margin ? best : s0;
 }
 
-/* --- labels to train on next --------------------------------------------------------------------- */
+/* --- labels to train on next ------------------------------------------------------------------ */
 
 /* Two classes: + iff logit q > tau/2, tau the (1-pi)-quantile of logit q. */
 static void relabel_two(const silr_ours *o, silr_variant *v, double pi, double *scratch)
@@ -152,7 +152,7 @@ static void relabel_many(const silr_ours *o, silr_variant *v, const double *pi)
     }
 }
 
-/* --- the whole ------------------------------------------------------------------------------------ */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err)
 {

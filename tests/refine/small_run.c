@@ -297,6 +297,24 @@ void small_copy(const char *run, const char *to)
     }
 }
 
+bool small_proper(const small_outcome *o)
+{
+    for (size_t i = 0; i < o->n; i++) {
+        double sum = 0;
+        if (o->label[i] < 0 || o->label[i] >= o->K || (o->learned[i] && o->label[i] != o->truth[i]))
+            return false;
+        for (int k = 0; k < o->K; k++) {
+            double p = (double)o->prob[i * (size_t)o->K + (size_t)k];
+            if (!(p >= 0 && p <= 1))
+                return false;
+            sum += p;
+        }
+        if (fabs(sum - 1) > 1e-3)
+            return false;
+    }
+    return true;
+}
+
 bool small_same(const small_outcome *a, const small_outcome *b)
 {
     return a->n == b->n && a->iterations == b->iterations &&

@@ -52,6 +52,8 @@ silr_status small_reject(const char *corpus, const char *run, int *label);
 /* Copies store and classifier as they are on disk at this moment: what a killed process leaves. */
 void small_copy(const char *run, const char *to);
 
+/* Labels are classes, probabilities add up to 1, and a person's label stands. */
+bool small_proper(const small_outcome *o);
 /* Same labels, probabilities and classifier, to the byte. */
 bool small_same(const small_outcome *a, const small_outcome *b);
 

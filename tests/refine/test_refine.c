@@ -18,7 +18,7 @@ static void near(double a, double b, double tolerance, const char *what)
         fail_msg("%s: %.9g, expected %.9g within %g", what, a, b, tolerance);
 }
 
-/* --- minimise and Cholesky ------------------------------------------------------------------------ */
+/* --- minimise and Cholesky -------------------------------------------------------------------- */
 
 /* (x - 1)^2 + 100 (y - x^2)^2: its only minimum is (1, 1), at the end of a curved valley. */
 static double banana(void *ctx, const double *x, double *grad)
@@ -73,7 +73,7 @@ static void cholesky_solves_and_refuses(void **state)
     assert_false(silr_cholesky_solve(2, wrong, c, NULL)); /* eigenvalues 3 and -1 */
 }
 
-/* --- transition, area under the curve --------------------------------------------------------------- */
+/* --- transition, area under the curve --------------------------------------------------------- */
 
 static void transition_is_bayes_and_keeps_its_gap(void **state)
 {
@@ -131,7 +131,7 @@ static void auc_says_when_memory_fails(void **state)
     assert_int_equal(st, SILR_ENOMEM);
 }
 
-/* --- calibration ------------------------------------------------------------------------------------- */
+/* --- calibration ------------------------------------------------------------------------------ */
 
 enum { MANY = 6000 };
 
@@ -217,7 +217,7 @@ static void calibrate_survives_noise_and_constants(void **state)
     assert_true(isfinite(c.A) && isfinite(c.b[1]) && c.b[2] >= -6.1); /* class 2 never named */
 }
 
-/* --- the stack, two classes ---------------------------------------------------------------------------- */
+/* --- the stack, two classes ------------------------------------------------------------------- */
 
 enum { SIDE_TEXTS = 120 };
 
@@ -395,7 +395,7 @@ static void stack_stands_empty_sides(void **state)
     silr_stack_free(s);
 }
 
-/* --- the stack, three classes ---------------------------------------------------------------------------- */
+/* --- the stack, three classes ----------------------------------------------------------------- */
 
 enum { TEXTS3 = 900 };
 
@@ -504,7 +504,7 @@ static void stack_three_knows_no_order(void **state)
     free(r);
 }
 
-/* --- deployment -------------------------------------------------------------------------------------------- */
+/* --- deployment ------------------------------------------------------------------------------- */
 
 /* Soft labels that are a logistic function of z are met by that function, up to the light ridge. */
 static void soft_labels_are_fitted(void **state)
@@ -545,7 +545,7 @@ static void soft_labels_are_fitted(void **state)
     }
 }
 
-/* --- rules --------------------------------------------------------------------------------------------------- */
+/* --- rules ------------------------------------------------------------------------------------ */
 
 static void the_margin_holds_labels(void **state)
 {
