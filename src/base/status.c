@@ -1,3 +1,4 @@
+#define SILR_STATUS_C
 #include "base/status.h"
 #include <stdarg.h>
 #include <stdio.h>

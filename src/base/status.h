@@ -22,6 +22,13 @@ void silr_error_prefix(silr_error *err, const char *fmt, ...) __attribute__((for
 /* SILR_ENOMEM with the standard sentence. */
 silr_status silr_fail_memory(silr_error *err);
 
+/* clang's analyser sees one file at a time and would follow paths on which a failure returned
+ * SILR_OK: tell it that it does not. */
+#if defined(__clang_analyzer__) && !defined(SILR_STATUS_C)
+#define silr_fail(err, code, ...)  ((void)silr_fail(err, code, __VA_ARGS__), (code))
+#define silr_fail_memory(err)      ((void)silr_fail_memory(err), SILR_ENOMEM)
+#endif
+
 /* Our own bug: stops a debug build, makes a release build return SILR_EBUG from the function.
  * Only for use in functions that return silr_status and have `err` in scope. */
 #ifdef NDEBUG
