@@ -134,30 +134,74 @@ static silr_status fuse_all(silr_ours *o, silr_error *err)
     return worst;
 }
 
-/* The iteration's account: theta, pi and accuracy of the new labels from labelled texts, each
- * judged by the variant that never learned from it; and the guards. */
-static void judge(const silr_ours *o, silr_iteration *it, const silr_account *a)
+static void reject(silr_iteration *it, const char *why)
+{
+    it->accepted = false;
+    snprintf(it->note, sizeof it->note, "rejected: %s", why);
+}
+
+/* D2: the share of a class has left the 99 % interval of pi and the labels are farther from it than
+ * the annotator's were; or (two classes) nearly all labels became one. */
+static void judge_collapse(const silr_ours *o, silr_iteration *it)
 {
     const silr_loop *l = o->loop;
+    const silr_priors *p = &l->start;
+    const double wider = 2.576 / 1.960; /* from the 95 % interval */
     double share[SILR_MAX_CLASSES] = {0}, before[SILR_MAX_CLASSES] = {0};
+    char why[200];
 
-    it->accepted = true;
     for (size_t i = 0; i < o->n_covered; i++) {
         share[o->variant[0].out[o->covered[i]]] += 1 / (double)o->n_covered;
         before[o->side[o->covered[i]]] += 1 / (double)o->n_covered;
     }
-    for (int k = 0; k < l->K && l->K == 2; k++)
-        if (share[k] < 0.01 && before[k] >= 0.01) { /* D2 */
-            it->accepted = false;
-            snprintf(it->note, sizeof it->note,
-                     "rejected: nearly all labels became \"%.60s\"", l->task->classes[1 - k]);
-        }
-    if (a->n > 0 && a->gain < -a->gain_se) { /* B11 */
-        it->accepted = false;
-        snprintf(it->note, sizeof it->note,
-                 "rejected: on labelled texts the changes did more harm than good "
-                 "(%+.3f, standard error %.3f)", a->gain, a->gain_se);
+    for (int k = 0; k < l->K; k++) {
+        double low = p->pi[k] - wider * (p->pi[k] - p->pi_low[k]),
+               high = p->pi[k] + wider * (p->pi_high[k] - p->pi[k]);
+        bool left = !l->known && (share[k] < low || share[k] > high) &&
+                    fabs(share[k] - p->pi[k]) > fabs(before[k] - p->pi[k]);
+        bool empty = l->K == 2 && share[k] < 0.01 && before[k] >= 0.01;
+        if (!left && !empty)
+            continue;
+        snprintf(why, sizeof why, "%.1f %% of the labels became \"%.60s\", of the texts %.1f %% are",
+                 share[k] * 100, l->task->classes[k], p->pi[k] * 100);
+        reject(it, why);
     }
+}
+
+/* D8: the estimate has fallen by more than one standard deviation, twice running. */
+static silr_status judge_fall(const silr_ours *o, silr_iteration *it, silr_error *err)
+{
+    silr_iteration *was = silr_alloc(2, sizeof *was);
+    silr_status st = was ? SILR_OK : silr_fail_memory(err);
+    double sd = (it->estimated.high - it->estimated.low) / (2 * 1.96);
+
+    for (int i = 0; i < 2 && it->iteration >= 2 && st == SILR_OK; i++)
+        st = silr_store_iteration_get(o->loop->store, it->iteration - 1 - i, &was[i], 0, NULL, NULL,
+                                      err);
+    if (st == SILR_OK && it->iteration >= 2 &&
+        it->estimated.value < was[0].estimated.value - sd &&
+        was[0].estimated.value < was[1].estimated.value - sd)
+        reject(it, "the estimated accuracy fell twice running");
+    silr_free(was);
+    return st;
+}
+
+/* The guards on an iteration: D2, D8, and B11's paired test on labelled texts, each judged by the
+ * variant that never learned from it. */
+static silr_status judge(const silr_ours *o, silr_iteration *it, const silr_account *a,
+                         silr_error *err)
+{
+    char why[120];
+
+    it->accepted = true;
+    judge_collapse(o, it);
+    if (a->n > 0 && a->gain < -a->gain_se) {
+        snprintf(why, sizeof why,
+                 "on labelled texts the changes did more harm than good (%+.3f, standard error %.3f)",
+                 a->gain, a->gain_se);
+        reject(it, why);
+    }
+    return judge_fall(o, it, err);
 }
 
 static silr_status record(silr_ours *o, int t, double train_loss, double seconds,
@@ -172,8 +216,9 @@ static silr_status record(silr_ours *o, int t, double train_loss, double seconds
 
     if (st == SILR_OK)
         st = silr_ours_account(o, &a, &it, err);
+    if (st == SILR_OK)
+        st = judge(o, &it, &a, err);
     if (st == SILR_OK) {
-        judge(o, &it, &a);
         for (size_t i = 0; i < o->n_covered; i++)
             it.flips += before[o->covered[i]] != o->variant[0].out[o->covered[i]];
         st = silr_loop_store(l, &it, &out, silr_ours_save, o, err);
