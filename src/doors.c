@@ -1,3 +1,0 @@
-#include "refine/refine.h"
-#include "report/report.h"
-#include "classify/trainer.h"
