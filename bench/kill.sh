@@ -78,7 +78,7 @@ while [ "$killed" -lt "$kills" ]; do
                 "$silr" run "$task" --out "$run" -q >"$work/log" 2>&1 || status=$?
             case $status in
             137) killed=$((killed + 1)) ;;
-            0) ;; # it was quicker than the shot
+            0 | 124) ;; # it was quicker than the shot, or just as quick
             *)
                 echo "kill: a run that was begun again failed ($status):" >&2
                 cat "$work/log" >&2
