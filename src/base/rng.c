@@ -31,13 +31,11 @@ void silr_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[
 void silr_rng_init(silr_rng *r, uint64_t seed, silr_rng_purpose purpose, uint32_t iteration,
                    uint64_t index)
 {
-    r->key[0] = (uint32_t)seed;
-    r->key[1] = (uint32_t)(seed >> 32);
-    r->counter[0] = 0;
-    r->counter[1] = (uint32_t)index;
-    r->counter[2] = (uint32_t)(index >> 32);
-    r->counter[3] = (uint32_t)purpose << 20 | (iteration & 0xfffff);
-    r->left = 0;
+    *r = (silr_rng){
+        .key = {(uint32_t)seed, (uint32_t)(seed >> 32)},
+        .counter = {0, (uint32_t)index, (uint32_t)(index >> 32),
+                    (uint32_t)purpose << 20 | (iteration & 0xfffff)},
+    };
 }
 
 uint32_t silr_rng_u32(silr_rng *r)

@@ -28,12 +28,12 @@ static int want(silr_wanted *w, const char *name, size_t len, const char *knob, 
 
 static int want_text(silr_wanted *w, const char *text)
 {
-    int how = 1, slot = 0;
+    int slot = 0;
     silr_part part;
 
     if (w->single)
         return want(w, text, strlen(text), "corpus.text", true);
-    while (slot >= 0 && (how = silr_template_next(&text, &part)) > 0)
+    while (slot >= 0 && silr_template_next(&text, &part) > 0)
         if (part.column)
             slot = want(w, part.s, part.len, "corpus.text", true);
     return slot;

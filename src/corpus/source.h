@@ -34,7 +34,7 @@ silr_status silr_bytes_drain(silr_bytes *b, silr_error *err); /* the rest, for t
 void silr_bytes_close(silr_bytes *b);
 
 /* The files of a task in the order in which they are read. silr_files_free them. */
-silr_status silr_files_list(char ***paths, size_t *n, const silr_task *task, silr_error *err);
+silr_status silr_files_list(char ***out, size_t *n, const silr_task *task, silr_error *err);
 void silr_files_free(char **paths, size_t n);
 const char *silr_file_label(const char *path); /* as it stands in messages: "-" is "stdin" */
 

@@ -79,7 +79,6 @@ silr_status silr_row_text(const silr_row *row, const char *text, silr_buf *out, 
 {
     silr_status st = silr_template_check(text, err);
     silr_part part;
-    int how;
 
     silr_buf_reset(out);
     if (st != SILR_OK)
@@ -87,7 +86,7 @@ silr_status silr_row_text(const silr_row *row, const char *text, silr_buf *out, 
     if (silr_template_single(text))
         st = add_column(row, text, strlen(text), true, out, err);
     else
-        while (st == SILR_OK && (how = silr_template_next(&text, &part)) > 0) {
+        while (st == SILR_OK && silr_template_next(&text, &part) > 0) {
             if (part.column)
                 st = add_column(row, part.s, part.len, false, out, err);
             else

@@ -43,13 +43,13 @@ silr_status silr_ours_folds(silr_ours *o, silr_error *err)
         if (size[g]++ == 0)
             class_of[g] = l->initial[d];
     }
-    for (int k = -1; k < l->K; k++) {
-        const int label = k < 0 ? SILR_NO_LABEL : k;
+    for (int s = 0; s <= l->K; s++) { /* first those without a label */
+        const int label = s == 0 ? SILR_NO_LABEL : s - 1;
         size_t n = 0;
         for (uint32_t g = 0; g < G; g++)
             if (size[g] > 0 && class_of[g] == label)
                 list[n++] = g;
-        silr_rng_init(&rng, (uint64_t)l->task->seed, SILR_RNG_FOLDS, 0, (uint64_t)(k + 1));
+        silr_rng_init(&rng, (uint64_t)l->task->seed, SILR_RNG_FOLDS, 0, (uint64_t)s);
         silr_rng_shuffle(&rng, list, n);
         memset(load, 0, (size_t)o->F * sizeof *load);
         deal(o, of_group, load, whole, list, n, size);
@@ -60,12 +60,13 @@ silr_status silr_ours_folds(silr_ours *o, silr_error *err)
     }
     /* the sample: item by item within each original label, groups together */
     memset(of_group, 0xff, G);
-    for (int k = -1, next = 0; k < l->K && o->J > 0; k++) {
+    for (int s = 0, next = 0; s <= l->K && o->J > 0; s++) {
+        const int label = s == 0 ? SILR_NO_LABEL : s - 1;
         size_t n = 0;
         for (size_t i = 0; i < l->sample.n; i++)
-            if (l->initial[l->sample.doc[i]] == (k < 0 ? SILR_NO_LABEL : k))
+            if (l->initial[l->sample.doc[i]] == label)
                 list[n++] = (uint32_t)i;
-        silr_rng_init(&rng, (uint64_t)l->task->seed, SILR_RNG_LABELFOLDS, 0, (uint64_t)(k + 1));
+        silr_rng_init(&rng, (uint64_t)l->task->seed, SILR_RNG_LABELFOLDS, 0, (uint64_t)s);
         silr_rng_shuffle(&rng, list, n);
         for (size_t i = 0; i < n; i++) {
             uint32_t g = silr_corpus_group(l->corpus, l->sample.doc[list[i]]);

@@ -67,7 +67,7 @@ silr_status silr_minimise(silr_smooth f, void *ctx, size_t n, double *x, int max
         }
         if (k == 0) /* the first step knows no scale */
             rate = fmin(1, 1 / sqrt(dot(n, g, g)));
-        for (int halving = 0; halving < 40; halving++, rate /= 2) {
+        for (int halving = 0; halving < 40; halving++) {
             for (size_t i = 0; i < n; i++)
                 next[i] = x[i] + rate * step[i];
             v_next = f(ctx, next, g_next);
@@ -75,6 +75,7 @@ silr_status silr_minimise(silr_smooth f, void *ctx, size_t n, double *x, int max
                 moved = true;
                 break;
             }
+            rate /= 2;
         }
         if (!moved)
             break;

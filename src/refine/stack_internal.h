@@ -24,7 +24,7 @@ struct silr_stack {
     double *middle;              /* [K side][K] mean of u */
 };
 
-silr_status silr_stack_fit_two(silr_stack *s, const silr_stack_data *d, silr_error *err);
-silr_status silr_stack_fit_many(silr_stack *s, const silr_stack_data *d, silr_error *err);
+silr_status silr_stack_fit_two(silr_stack *out, const silr_stack_data *d, silr_error *err);
+silr_status silr_stack_fit_many(silr_stack *out, const silr_stack_data *d, silr_error *err);
 
 #endif

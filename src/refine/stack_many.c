@@ -95,12 +95,13 @@ static double maximise(const side_data *s, double w, double *c, double *work)
             largest = fmax(largest, fabs(grad[k]));
         if (largest < 1e-6 || !silr_cholesky_solve((size_t)K, curve, step, NULL))
             break;
-        for (; rate > 1e-4; rate /= 2) {
+        for (int halving = 0; halving < 14; halving++) { /* to 1/8192 */
             for (int k = 0; k < K; k++)
                 next[k] = c[k] + rate * step[k];
             f_next = evaluate(s, w, next, grad, curve);
             if (f_next > f)
                 break;
+            rate /= 2;
         }
         if (!(f_next > f + 1e-9))
             break;
@@ -249,10 +250,11 @@ silr_status silr_stack_fit_many(silr_stack *out, const silr_stack_data *d, silr_
     const int K = d->K;
     silr_status st = SILR_OK;
     double w0 = 0.15 + 0.45 * d->reliability, sw = w0 / 2, log_w[STACK_W_MANY];
-    double *work = silr_alloc((size_t)(K * K + 4 * K), sizeof *work);
+    const size_t cells = (size_t)K * (size_t)K;
+    double *work = silr_alloc(cells + 4 * (size_t)K, sizeof *work);
 
-    out->offset = silr_calloc((size_t)STACK_W_MANY * (size_t)(K * K), sizeof *out->offset);
-    out->middle = silr_calloc((size_t)(K * K), sizeof *out->middle);
+    out->offset = silr_calloc(STACK_W_MANY * cells, sizeof *out->offset);
+    out->middle = silr_calloc(cells, sizeof *out->middle);
     if (!work || !out->offset || !out->middle) {
         st = silr_fail_memory(err);
         goto done;

@@ -179,7 +179,7 @@ static int legend(const silr_figure *g, silr_buf *b)
         size_t chars;
         if (s->faint)
             continue;
-        chars = put_name(b ? &scratch : &scratch, s->name, 26);
+        chars = put_name(&scratch, s->name, 26);
         if (x > LEFT && x + 20 + 6.0 * (double)chars > WIDTH - RIGHT) {
             x = LEFT;
             row++;

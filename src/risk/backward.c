@@ -13,7 +13,7 @@ static void backward_two(const risk_block *b, const silr_gated *g, silr_loss_kin
 {
     const float f00 = (float)g->factor[0], f01 = (float)g->factor[1];
     const float f10 = (float)g->factor[2], f11 = (float)g->factor[3];
-    float d[BLOCK];
+    float d[BLOCK] = {0};
 
     for (size_t i = 0; i < b->padded; i++) {
         float p0 = b->p[i], p1 = b->p[BLOCK + i];

@@ -336,12 +336,14 @@ silr_status silr_task_read_set(task_box *b, const char *set, silr_error *err)
 {
     const char *equals = strchr(set, '=');
     size_t len = equals ? (size_t)(equals - set) : 0;
-    char *key = silr_arena_strndup(&b->arena, set, len), *text = NULL;
+    char *key = silr_arena_strndup(&b->arena, set, len);
     node scalar = {.kind = NODE_SCALAR, .plain = true}, *v = &scalar;
     silr_status st = SILR_OK;
 
     b->flag = set;
-    if (!key || (equals && !(text = silr_arena_strndup(&b->arena, equals + 1, strlen(equals + 1)))))
+    if (equals)
+        scalar.text = silr_arena_strndup(&b->arena, equals + 1, strlen(equals + 1));
+    if (!key || (equals && !scalar.text))
         st = silr_fail_memory(err);
     else if (!equals || len == 0 || len > TASK_MAX_NAME)
         st = silr_fail(err, SILR_EINPUT,
@@ -349,14 +351,13 @@ silr_status silr_task_read_set(task_box *b, const char *set, silr_error *err)
                        "for example refine.iterations=3",
                        set);
     else if (silr_knob_find(key, NULL)) {
-        scalar.text = text;
-        scalar.len = strlen(text);
+        scalar.len = strlen(scalar.text);
     } else if (silr_task_list(key, NULL) || silr_task_section(key)) {
         char name[TASK_MAX_NAME + 16];
         snprintf(name, sizeof name, "--set %.*s", TASK_MAX_NAME, key);
-        st = silr_tree_parse(&v, &b->arena, text, strlen(text), name, err);
+        st = silr_tree_parse(&v, &b->arena, scalar.text, strlen(scalar.text), name, err);
         if (st == SILR_OK && !v)
-            v = &scalar, scalar.text = text;
+            v = &scalar;
     } else {
         silr_buf why = {0};
         silr_knob_unknown(&why, "", key);
