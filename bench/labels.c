@@ -29,7 +29,7 @@ static silr_status keep(void *ctx, size_t doc, const silr_annotation *a, silr_er
 {
     world *w = ctx;
     w->initial[doc] = a->label;
-    return silr_store_annotation(w->store, doc, doc, a, err);
+    return silr_store_annotation(w->store, 0, doc, a, err);
 }
 
 static silr_status annotate(world *w, silr_error *err)

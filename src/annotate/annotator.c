@@ -9,8 +9,17 @@ silr_status silr_annotator_new(silr_annotator **out, const silr_task *task, silr
         return silr_column_new(out, task, err);
     case SILR_ANNOTATOR_RULES:
         return silr_rules_new(out, task, err);
+    case SILR_ANNOTATOR_CHAT:
+    case SILR_ANNOTATOR_SEVERAL:
+        break;
     }
     return silr_fail(err, SILR_EINPUT, "annotator.kind: not one of column, rules");
+}
+
+const char *silr_basis_name(silr_basis b)
+{
+    static const char *const names[] = {"none", "votes", "log-probabilities", "Dawid-Skene"};
+    return names[b];
 }
 
 void silr_annotator_free(silr_annotator *a)

@@ -1,4 +1,4 @@
-/* annotator.h - who gives the first labels: a column, rules; later a language model.
+/* annotator.h - who gives the first labels: a column, rules, a language model, or several of these.
  *
  * An annotator labels documents or abstains. It sees texts and columns, never the truth. */
 #ifndef SILR_ANNOTATE_H
@@ -6,16 +6,30 @@
 
 #include "corpus/corpus.h"
 
+/* What a confidence is made of. */
+typedef enum {
+    SILR_BASIS_NONE,     /* there is none */
+    SILR_BASIS_VOTES,    /* a share of votes: of rules, of samples, of annotators */
+    SILR_BASIS_LOGPROBS, /* log-probabilities of the classes' tokens */
+    SILR_BASIS_POSTERIOR /* Dawid-Skene */
+} silr_basis;
+const char *silr_basis_name(silr_basis b); /* "none", "votes", "log-probabilities", "Dawid-Skene" */
+
 typedef struct {
     int label;          /* class, or SILR_NO_LABEL: abstained */
     float confidence;   /* 0..1; NAN: none. Rules: the label's share of all votes */
+    silr_basis basis;
+    const float *logp;  /* [n_classes] log-probabilities of the classes, normalised over them; NULL:
+                           none. The annotator's own belief, not calibrated */
     const char *raw;    /* the answer as it came; NULL: none */
     const char *reason; /* why it abstained; NULL */
     uint64_t votes;     /* rules: bit r set when rule r (< 64) fired; else 0. Rules keep the order of
                            the task; the lexicon comes behind them as two, for class 0 and class 1 */
+    uint64_t request;   /* first bytes of the hash of what was asked; 0: nothing was */
+    bool failed;        /* no answer could be had, `reason` says why; may be asked for again */
 } silr_annotation;
 
-/* Called for each document, in the order given, on the calling thread; strings live until it
+/* Called once for each document, on the calling thread, in any order; strings live until it
  * returns. A negative status stops the annotator, which passes it on. */
 typedef silr_status (*silr_annotation_sink)(void *ctx, size_t doc, const silr_annotation *a,
                                             silr_error *err);

@@ -17,7 +17,8 @@ typedef struct {
 static silr_status pass_on(void *ctx, size_t doc, const silr_verdict_of_rules *v, silr_error *err)
 {
     const relay *r = ctx;
-    silr_annotation a = {.label = v->label, .confidence = v->share, .votes = v->votes};
+    silr_annotation a = {.label = v->label, .confidence = v->share, .votes = v->votes,
+                         .basis = v->label == SILR_NO_LABEL ? SILR_BASIS_NONE : SILR_BASIS_VOTES};
 
     if (v->tied)
         a.reason = "a tie";

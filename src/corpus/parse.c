@@ -39,17 +39,47 @@ static int want_text(silr_wanted *w, const char *text)
     return slot;
 }
 
+/* A column for a role, and the knob that names it. */
+typedef struct {
+    const char *name, *knob;
+} named_role;
+
+static bool add_role(named_role *role, size_t *n, const char *name, const char *knob)
+{
+    for (size_t i = SILR_ROLE_ANNOTATOR; name && i < *n; i++)
+        if (strcmp(role[i].name, name) == 0)
+            return true;
+    if (!name || *n == SILR_ROLES)
+        return !name;
+    role[(*n)++] = (named_role){name, knob};
+    return true;
+}
+
+/* The columns that annotators read: of each column annotator its answers and their log-odds. */
+static bool annotator_roles(named_role *role, size_t *n, const silr_task *task)
+{
+    bool fits = true;
+
+    for (size_t i = 0; i < task->annotator.n_members; i++)
+        fits = fits && annotator_roles(role, n, task->annotator.member[i]);
+    if (task->annotator.kind != SILR_ANNOTATOR_COLUMN)
+        return fits;
+    return fits && add_role(role, n, task->annotator.column, "annotator.column") &&
+           add_role(role, n, task->annotator.log_odds, "annotator.log_odds");
+}
+
 silr_status silr_wanted_init(silr_wanted *w, const silr_task *task, silr_error *err)
 {
-    bool column = task->annotator.kind == SILR_ANNOTATOR_COLUMN;
-    const struct {
-        const char *name, *knob;
-    } role[SILR_ROLES] = {{task->corpus.id, "corpus.id"},
-                          {task->corpus.label, "corpus.label"},
-                          {task->corpus.group, "corpus.group"},
-                          {column ? task->annotator.column : NULL, "annotator.column"}};
+    named_role role[SILR_ROLES] = {{task->corpus.id, "corpus.id"},
+                                   {task->corpus.label, "corpus.label"},
+                                   {task->corpus.group, "corpus.group"}};
+    size_t n_roles = SILR_ROLE_ANNOTATOR;
     silr_status st;
     int slot;
+
+    if (!annotator_roles(role, &n_roles, task))
+        return silr_fail(err, SILR_EINPUT, "annotator.members: they read more than %d columns",
+                         SILR_KEPT_MAX - 1);
 
     *w = (silr_wanted){.max_bytes =
                            (size_t)(task->corpus.max_bytes > 0 ? task->corpus.max_bytes : 0)};

@@ -8,10 +8,10 @@ typedef enum {
     SILR_ROLE_ID,
     SILR_ROLE_LABEL,
     SILR_ROLE_GROUP,
-    SILR_ROLE_ANNOTATOR,
-    SILR_ROLES
+    SILR_ROLE_ANNOTATOR, /* the first of the annotators' columns */
+    SILR_ROLES = SILR_ROLE_ANNOTATOR + SILR_KEPT_MAX - 1
 } silr_role;
-enum { SILR_WANTED_MAX = 60 };
+enum { SILR_WANTED_MAX = 64 }; /* bits of `seen` */
 
 /* The columns that a task names, each once. */
 typedef struct {

@@ -155,7 +155,7 @@ static silr_status put_columns(reader *rd, const silr_parsed *p)
     silr_corpus *c = rd->c;
     size_t k = 0;
 
-    for (int role = SILR_ROLE_GROUP; role <= SILR_ROLE_ANNOTATOR; role++) {
+    for (int role = SILR_ROLE_GROUP; role < SILR_ROLES; role++) {
         silr_kept *kept = &c->kept[k];
         if (rd->wanted.slot[role] < 0)
             continue;
@@ -369,7 +369,7 @@ static silr_status set_up(reader *rd, silr_error *err)
     }
     if (w->single && !(c->text_column = silr_strdup(w->template_text)))
         return silr_fail_memory(err);
-    for (int role = SILR_ROLE_GROUP; role <= SILR_ROLE_ANNOTATOR; role++)
+    for (int role = SILR_ROLE_GROUP; role < SILR_ROLES; role++)
         if (w->slot[role] >= 0 &&
             !(c->kept[c->n_kept++].name = silr_strdup(w->name[w->slot[role]])))
             return silr_fail_memory(err);

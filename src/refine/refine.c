@@ -247,7 +247,7 @@ silr_status silr_refine(const silr_task *task, const silr_corpus *corpus, silr_s
 
     if (!(l.initial = silr_alloc(l.n, sizeof *l.initial)))
         return silr_fail_memory(err);
-    if ((st = silr_store_annotations(store, l.n, l.initial, NULL, NULL, err)) != SILR_OK ||
+    if ((st = silr_store_annotations(store, SILR_SOURCE_USED, l.n, l.initial, NULL, NULL, err)) != SILR_OK ||
         (st = find_rows(&l, err)) != SILR_OK || (st = find_sample(&l, err)) != SILR_OK)
         goto done;
     silr_progress("features", 0, 0);

@@ -212,7 +212,7 @@ silr_status silr_facts_read(silr_facts *f, const silr_task *task, const silr_cor
         goto done;
     }
     if ((st = parts(f, err)) != SILR_OK ||
-        (st = silr_store_annotations(store, f->n, f->initial, NULL, NULL, err)) != SILR_OK ||
+        (st = silr_store_annotations(store, SILR_SOURCE_USED, f->n, f->initial, NULL, NULL, err)) != SILR_OK ||
         (st = silr_store_final_get(store, f->n, f->K, f->final, f->prob, &f->finished, err)) !=
             SILR_OK ||
         (st = known(f, store, err)) != SILR_OK || (st = names(f, store, err)) != SILR_OK ||

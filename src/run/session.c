@@ -90,19 +90,16 @@ void silr_session_close(silr_session *s)
 
 typedef struct {
     silr_session *s;
-    uint64_t request; /* hash of what is asked beside the text */
 } annotation_sink;
 
 static silr_status keep_annotation(void *ctx, size_t doc, const silr_annotation *a, silr_error *err)
 {
     annotation_sink *k = ctx;
-    uint64_t of_doc = silr_corpus_hash(k->s->corpus, doc);
 
     k->s->initial[doc] = a->label;
     if (!k->s->store)
         return SILR_OK;
-    return silr_store_annotation(k->s->store, doc, silr_hash64(&of_doc, sizeof of_doc, k->request),
-                                 a, err);
+    return silr_store_annotation(k->s->store, SILR_SOURCE_USED, doc, a, err);
 }
 
 /* The documents still without an annotation; empty texts are never asked about. */
@@ -118,7 +115,7 @@ static silr_status missing(silr_session *s, uint32_t *docs, size_t *n, silr_erro
     for (size_t i = 0; i < total; i++)
         s->initial[i] = SILR_NO_LABEL;
     if (s->store)
-        st = silr_store_annotations(s->store, total, s->initial, NULL, done, err);
+        st = silr_store_annotations(s->store, SILR_SOURCE_USED, total, s->initial, NULL, done, err);
     for (size_t i = 0; st == SILR_OK && i < total; i++)
         if (!done[i] && !silr_corpus_empty(s->corpus, i))
             docs[(*n)++] = (uint32_t)i;
@@ -133,8 +130,6 @@ static silr_status annotate_batches(silr_session *s, const uint32_t *docs, size_
     annotation_sink sink = {.s = s};
     silr_status st = silr_annotator_new(&a, s->task, err);
 
-    if (st == SILR_OK)
-        sink.request = silr_hash64(s->task->hash.hex, strlen(s->task->hash.hex), 0);
     for (size_t i = 0; st == SILR_OK && i < n; i += BATCH) {
         size_t m = n - i < BATCH ? n - i : BATCH;
         silr_progress("annotating", i, n);

@@ -2,8 +2,8 @@
 #ifndef SILR_STORE_INTERNAL_H
 #define SILR_STORE_INTERNAL_H
 
+#include "db/db.h"
 #include "store/store.h"
-#include <sqlite3.h>
 
 /* Every statement that is used more than once an opening is prepared once and kept. */
 typedef enum {
@@ -13,10 +13,18 @@ typedef enum {
     Q_META_GET,
     Q_META_UNSET,
     Q_CLASS_ADD,
+    Q_CLASS_COUNT,
     Q_DOCUMENT_ADD,
     Q_DOCUMENT_COUNT,
     Q_ANNOTATION_ADD,
     Q_ANNOTATION_ALL,
+    Q_EVIDENCE_ALL,
+    Q_SOURCES,
+    Q_SOURCE_NAME,
+    Q_REASONS,
+    Q_FORGET_USED,
+    Q_FORGET_FAILED,
+    Q_FORGET_SOURCE,
     Q_SAMPLE_CLEAR,
     Q_SAMPLE_ADD,
     Q_SAMPLE_ALL,
@@ -37,6 +45,8 @@ struct silr_store {
     char *dir, *path; /* the run's folder, and its run.db */
     int lock;         /* descriptor that holds the lock; -1: read only */
     sqlite3_stmt *stmt[Q_COUNT];
+    silr_ledger *ledger;
+    size_t n_classes; /* 0: not asked for yet */
 };
 
 /* schema.c */
@@ -58,16 +68,10 @@ silr_status silr_store_query(silr_store *s, silr_query q, sqlite3_stmt **out, si
 /* Runs a statement that returns no rows, with its binding result `rc`, and resets it. */
 silr_status silr_store_run(silr_store *s, sqlite3_stmt *q, int rc, silr_error *err);
 
-/* Values for ?1, ?2, ... one after the other; the first failure stays in rc. Texts and blobs are
- * bound without a copy: they must live until silr_store_run. */
-typedef struct {
-    sqlite3_stmt *q;
-    int at, rc;
-} silr_binder;
-void silr_bind_int(silr_binder *b, int64_t v);
-void silr_bind_real(silr_binder *b, double v);      /* NaN becomes NULL */
-void silr_bind_text(silr_binder *b, const char *v); /* NULL becomes NULL */
-void silr_bind_blob(silr_binder *b, const void *v, size_t len);
+/* The next row: 1; the end: 0; else a negative status. */
+int silr_store_next(silr_store *s, sqlite3_stmt *q, silr_error *err);
+/* The document in column `column`; false: not one of n. */
+bool silr_store_doc(sqlite3_stmt *q, int column, size_t n, size_t *doc);
 /* What must be all or nothing: begins a transaction unless the caller has; ends it by `st`. */
 silr_status silr_store_enter(silr_store *s, bool *own, silr_error *err);
 silr_status silr_store_leave(silr_store *s, bool own, silr_status st, silr_error *err);
@@ -84,8 +88,5 @@ static inline bool silr_store_label_in(int64_t stored, int *label)
     *label = stored < 0 ? SILR_NO_LABEL : (int)stored;
     return true;
 }
-/* Floats on disk: IEEE 754, little-endian. */
-void silr_store_floats_out(unsigned char *to, const float *from, size_t n);
-void silr_store_floats_in(float *to, const unsigned char *from, size_t n);
 
 #endif

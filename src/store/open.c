@@ -239,6 +239,8 @@ silr_status silr_store_open(silr_store **out, const char *dir, const silr_task *
     st = task ? open_writer(s, task, corpus, err) : open_reader(s, err);
     if (st == SILR_OK && !task && corpus)
         st = check_corpus(s, corpus, err);
+    if (st == SILR_OK)
+        st = silr_ledger_on(&s->ledger, s->db, s->path, err);
     if (st != SILR_OK)
         goto done;
     *out = s;
@@ -252,6 +254,7 @@ void silr_store_close(silr_store *s)
 {
     if (!s)
         return;
+    silr_ledger_free(s->ledger);
     for (size_t q = 0; q < Q_COUNT; q++)
         sqlite3_finalize(s->stmt[q]);
     sqlite3_close(s->db);

@@ -1,28 +1,10 @@
-/* records.c - documents, annotations, the labelled sample, the outcome.
+/* records.c - documents, the labelled sample, the outcome.
  *
  * What comes back from the file is checked as foreign bytes are: an index outside the corpus or a
  * label that is no class means a damaged file, not a crash. */
 #include "store/internal.h"
 #include <math.h>
 #include <string.h>
-
-/* The next row: 1; the end: 0; else a negative status. */
-static int next_row(silr_store *s, sqlite3_stmt *q, silr_error *err)
-{
-    int rc = sqlite3_step(q);
-    if (rc == SQLITE_ROW)
-        return 1;
-    return rc == SQLITE_DONE ? 0 : silr_store_fail(s, rc, err);
-}
-
-static bool row_doc(sqlite3_stmt *q, size_t n, size_t *doc)
-{
-    sqlite3_int64 v = sqlite3_column_int64(q, 0);
-    if (v < 0 || (uint64_t)v >= n)
-        return false;
-    *doc = (size_t)v;
-    return true;
-}
 
 /* --- documents --------------------------------------------------------------------------------- */
 
@@ -34,7 +16,7 @@ static silr_status count_documents(silr_store *s, size_t *n, silr_error *err)
 
     if (st != SILR_OK)
         return st;
-    if ((more = next_row(s, q, err)) > 0)
+    if ((more = silr_store_next(s, q, err)) > 0)
         *n = (size_t)sqlite3_column_int64(q, 0);
     sqlite3_reset(q);
     return more < 0 ? (silr_status)more : SILR_OK;
@@ -74,61 +56,6 @@ silr_status silr_store_documents(silr_store *s, const silr_corpus *c, silr_error
     for (size_t i = 0; st == SILR_OK && i < n; i++)
         st = add_document(s, q, c, i, err);
     return silr_store_leave(s, own, st, err);
-}
-
-/* --- annotations ------------------------------------------------------------------------------- */
-
-silr_status silr_store_annotation(silr_store *s, size_t doc, uint64_t request,
-                                  const silr_annotation *a, silr_error *err)
-{
-    silr_binder b = {0};
-    silr_status st = silr_store_query(s, Q_ANNOTATION_ADD, &b.q, err);
-
-    if (st != SILR_OK)
-        return st;
-    silr_bind_int(&b, (int64_t)doc);
-    silr_bind_int(&b, (int64_t)request);
-    silr_bind_int(&b, silr_store_label_out(a->label));
-    silr_bind_real(&b, (double)a->confidence);
-    silr_bind_int(&b, (int64_t)a->votes);
-    silr_bind_text(&b, a->raw);
-    silr_bind_text(&b, a->reason);
-    return silr_store_run(s, b.q, b.rc, err);
-}
-
-silr_status silr_store_annotations(silr_store *s, size_t n, int *label, float *confidence,
-                                   bool *done, silr_error *err)
-{
-    sqlite3_stmt *q;
-    int more;
-    silr_status st = silr_store_query(s, Q_ANNOTATION_ALL, &q, err);
-
-    for (size_t i = 0; i < n; i++) {
-        if (label)
-            label[i] = SILR_NO_LABEL;
-        if (confidence)
-            confidence[i] = NAN;
-        if (done)
-            done[i] = false;
-    }
-    if (st != SILR_OK)
-        return st;
-    while ((more = next_row(s, q, err)) > 0) {
-        size_t doc;
-        int found;
-        if (!row_doc(q, n, &doc) || !silr_store_label_in(sqlite3_column_int64(q, 1), &found)) {
-            more = silr_store_damaged(s, "an annotation of no document or class", err);
-            break;
-        }
-        if (label)
-            label[doc] = found;
-        if (confidence && sqlite3_column_type(q, 2) != SQLITE_NULL)
-            confidence[doc] = (float)sqlite3_column_double(q, 2);
-        if (done)
-            done[doc] = true;
-    }
-    sqlite3_reset(q);
-    return more < 0 ? (silr_status)more : SILR_OK;
 }
 
 /* --- the labelled sample ----------------------------------------------------------------------- */
@@ -173,7 +100,7 @@ static silr_status add_item(growing_sample *g, const silr_store *s, sqlite3_stmt
     size_t doc;
     int truth;
 
-    if (!row_doc(q, UINT32_MAX, &doc) || !silr_store_label_in(sqlite3_column_int64(q, 1), &truth) ||
+    if (!silr_store_doc(q, 0, UINT32_MAX, &doc) || !silr_store_label_in(sqlite3_column_int64(q, 1), &truth) ||
         truth == SILR_NO_LABEL)
         return silr_store_damaged(s, "a labelled text of no document or class", err);
     if (!silr_grow(&t->doc, &g->cap[0], t->n + 1, sizeof *t->doc) ||
@@ -200,7 +127,7 @@ silr_status silr_store_sample_get(silr_store *s, silr_sample *sample, bool *pres
         goto done;
     if ((st = silr_store_query(s, Q_SAMPLE_ALL, &q, err)) != SILR_OK)
         goto done;
-    while (st == SILR_OK && (more = next_row(s, q, err)) > 0)
+    while (st == SILR_OK && (more = silr_store_next(s, q, err)) > 0)
         st = add_item(&g, s, q, err);
     if (more < 0)
         st = (silr_status)more;
@@ -267,9 +194,9 @@ static silr_status read_final(silr_store *s, size_t n, int K, int *label, float 
 
     if (st != SILR_OK)
         return st;
-    while ((more = next_row(s, q, err)) > 0) {
+    while ((more = silr_store_next(s, q, err)) > 0) {
         const unsigned char *blob = sqlite3_column_blob(q, 2);
-        if (!row_doc(q, n, &doc) || doc != rows ||
+        if (!silr_store_doc(q, 0, n, &doc) || doc != rows ||
             !silr_store_label_in(sqlite3_column_int64(q, 1), &found) ||
             (size_t)sqlite3_column_bytes(q, 2) != bytes || !blob) {
             more = silr_store_damaged(s, "the final labels are not those of this corpus", err);

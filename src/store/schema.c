@@ -18,9 +18,13 @@
  *   classes      label (0, 1, ...) -> name
  *   documents    doc: index in corpus order; id; hash: XXH3 of id and text as a signed 64-bit number;
  *                split: 0 train, 1 validation, 2 test
- *   annotations  doc; request: hash of the whole request (signed); label (-1: abstained); confidence
- *                (NULL: none); votes: bit r: rule r fired; raw: the answer as it came; reason: why it
- *                abstained
+ *   annotations  source: 0 the label in use, else 32 member + round (store.h); doc; request: first 8
+ *                bytes of the hash of the whole request (signed; 0: none); label (-1: abstained);
+ *                confidence (NULL: none); basis: what that is made of, as silr_basis; votes: bit r:
+ *                rule r fired; logp: BLOB of K floats, the classes' log-probabilities; failed: 1: no
+ *                answer could be had; raw: the answer as it came; reason: why it abstained or failed
+ *   sources      source -> the annotator's name
+ *   answers, servers, batches, traffic: what was asked of language models (ledger.c)
  *   sample       doc, truth, weight: the labelled sample
  *   iterations   one row an iteration; losses and interval NULL where there are none; priors: JSON
  *                {"version":1,"K":,"known":,"theta":[K*K],"rho":[K],"pi":[K],"n_eff":[K],"hits":[K],
@@ -47,8 +51,11 @@ static const char schema[] =
     "CREATE TABLE classes(label INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;"
     "CREATE TABLE documents(doc INTEGER PRIMARY KEY, id TEXT NOT NULL, hash INTEGER NOT NULL,"
     " split INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE annotations(doc INTEGER PRIMARY KEY, request INTEGER NOT NULL,"
-    " label INTEGER NOT NULL, confidence REAL, votes INTEGER NOT NULL, raw TEXT, reason TEXT) STRICT;"
+    "CREATE TABLE annotations(source INTEGER NOT NULL, doc INTEGER NOT NULL, request INTEGER NOT NULL,"
+    " label INTEGER NOT NULL, confidence REAL, basis INTEGER NOT NULL, votes INTEGER NOT NULL,"
+    " logp BLOB, failed INTEGER NOT NULL, raw TEXT, reason TEXT, PRIMARY KEY(source, doc))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE sources(source INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;"
     "CREATE TABLE sample(doc INTEGER PRIMARY KEY, truth INTEGER NOT NULL, weight REAL NOT NULL) STRICT;"
     "CREATE TABLE iterations(iteration INTEGER PRIMARY KEY, priors TEXT NOT NULL, train_loss REAL,"
     " validation_loss REAL, best_epoch INTEGER NOT NULL, accepted INTEGER NOT NULL,"
@@ -65,6 +72,7 @@ static const char schema[] =
     " CASE d.split WHEN 0 THEN 'train' WHEN 1 THEN 'validation' ELSE 'test' END AS split,"
     " i.name AS initial_label, c.name AS label, f.score, f.label IS NOT a.label AS changed"
     " FROM documents d LEFT JOIN final f ON f.doc = d.doc LEFT JOIN annotations a ON a.doc = d.doc"
+    " AND a.source = 0"
     " LEFT JOIN classes c ON c.label = f.label LEFT JOIN classes i ON i.label = a.label;";
 
 const char *const silr_store_sql[Q_COUNT] = {
@@ -74,10 +82,27 @@ const char *const silr_store_sql[Q_COUNT] = {
     [Q_META_GET] = "SELECT value FROM meta WHERE name=?1",
     [Q_META_UNSET] = "DELETE FROM meta WHERE name=?1",
     [Q_CLASS_ADD] = "INSERT INTO classes VALUES(?1,?2)",
+    [Q_CLASS_COUNT] = "SELECT count(*) FROM classes",
     [Q_DOCUMENT_ADD] = "INSERT INTO documents VALUES(?1,?2,?3,?4)",
     [Q_DOCUMENT_COUNT] = "SELECT count(*) FROM documents",
-    [Q_ANNOTATION_ADD] = "INSERT OR REPLACE INTO annotations VALUES(?1,?2,?3,?4,?5,?6,?7)",
-    [Q_ANNOTATION_ALL] = "SELECT doc,label,confidence FROM annotations ORDER BY doc",
+    [Q_ANNOTATION_ADD] =
+        "INSERT OR REPLACE INTO annotations VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+    [Q_ANNOTATION_ALL] =
+        "SELECT doc,label,confidence FROM annotations WHERE source=?1 ORDER BY doc",
+    [Q_EVIDENCE_ALL] =
+        "SELECT doc,logp FROM annotations WHERE source=?1 AND logp IS NOT NULL ORDER BY doc",
+    [Q_SOURCES] =
+        ("SELECT a.source, coalesce(s.name,''), count(*), sum(label>=0), sum(label<0 AND NOT failed),"
+         " sum(failed<>0), sum(label>=0 AND basis=0), sum(label>=0 AND basis=1),"
+         " sum(label>=0 AND basis=2), sum(label>=0 AND basis=3) FROM annotations a"
+         " LEFT JOIN sources s ON s.source=a.source GROUP BY a.source ORDER BY a.source"),
+    [Q_SOURCE_NAME] = "INSERT OR REPLACE INTO sources VALUES(?1,?2)",
+    [Q_REASONS] = ("SELECT a.source,a.doc,d.id,a.raw,a.reason FROM annotations a JOIN documents d"
+                   " ON d.doc=a.doc WHERE a.label<0 AND a.failed>=?1 ORDER BY a.source,a.doc"),
+    [Q_FORGET_USED] = ("DELETE FROM annotations WHERE source=0 AND doc IN"
+                       " (SELECT doc FROM annotations WHERE failed<>0)"),
+    [Q_FORGET_FAILED] = "DELETE FROM annotations WHERE failed<>0",
+    [Q_FORGET_SOURCE] = "DELETE FROM annotations WHERE source=?1",
     [Q_SAMPLE_CLEAR] = "DELETE FROM sample",
     [Q_SAMPLE_ADD] = "INSERT INTO sample VALUES(?1,?2,?3)",
     [Q_SAMPLE_ALL] = "SELECT doc,truth,weight FROM sample ORDER BY doc",
@@ -114,6 +139,8 @@ silr_status silr_store_create(silr_store *s, silr_error *err)
     char mark[96];
     int rc = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
 
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(s->db, silr_ledger_schema, NULL, NULL, NULL);
     if (rc == SQLITE_OK) {
         sqlite3_snprintf(sizeof mark, mark, "PRAGMA application_id=%d;PRAGMA user_version=%d",
                          APPLICATION_ID, SILR_SCHEMA_VERSION);
@@ -144,7 +171,12 @@ silr_status silr_store_look(silr_store *s, bool *empty, silr_error *err)
                          "%s: made by a newer silr (schema %lld, this one knows %d); use that silr, "
                          "or another --out",
                          s->path, (long long)version, SILR_SCHEMA_VERSION);
-    if (version < SILR_SCHEMA_VERSION)
+    if (version < 1)
         return silr_store_damaged(s, "its schema has no version", err);
+    if (version < SILR_SCHEMA_VERSION)
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: made by an older silr (schema %lld, this one writes %d); run the task "
+                         "again into another --out",
+                         s->path, (long long)version, SILR_SCHEMA_VERSION);
     return SILR_OK;
 }

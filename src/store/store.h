@@ -6,9 +6,10 @@
 #define SILR_STORE_H
 
 #include "annotate/annotator.h"
+#include "ledger/ledger.h"
 #include "priors/priors.h"
 
-enum { SILR_SCHEMA_VERSION = 1 };
+enum { SILR_SCHEMA_VERSION = 2 };
 
 typedef struct silr_store silr_store;
 
@@ -33,14 +34,50 @@ silr_status silr_store_unset(silr_store *s, const char *name, silr_error *err);
 /* Documents: id, hash, split; written once. */
 silr_status silr_store_documents(silr_store *s, const silr_corpus *c, silr_error *err);
 
-/* Raw annotations, one a document: a later one takes the place of an earlier. request: hash of
- * the whole request. */
-silr_status silr_store_annotation(silr_store *s, size_t doc, uint64_t request,
-                                  const silr_annotation *a, silr_error *err);
+/* --- annotations -----------------------------------------------------------------------------
+ *
+ * Each document has at most one annotation from each source. Source 0 is what is worked with;
+ * several annotators and rounds of self-refinement have sources of their own, by which what each
+ * said is kept beside it: SILR_SOURCE(member, round), member 0: the only annotator. */
+enum { SILR_SOURCE_USED = 0, SILR_SOURCE_ROUNDS = 32, SILR_SOURCE_MEMBERS = 32 };
+#define SILR_SOURCE(member, round) ((member) * SILR_SOURCE_ROUNDS + (round))
+
+/* A later annotation takes the place of an earlier. `raw` is cut at 4000 bytes. */
+silr_status silr_store_annotation(silr_store *s, int source, size_t doc, const silr_annotation *a,
+                                  silr_error *err);
 /* label[n], confidence[n] (either may be NULL): SILR_NO_LABEL and NAN where none.
- * done[n]: whether the document was asked at all. */
-silr_status silr_store_annotations(silr_store *s, size_t n, int *label, float *confidence,
-                                   bool *done, silr_error *err);
+ * done[n]: whether the document was asked at all, failed or not. */
+silr_status silr_store_annotations(silr_store *s, int source, size_t n, int *label,
+                                   float *confidence, bool *done, silr_error *err);
+/* logp [n][K]: NAN where there are none. *with: how many documents have them. */
+silr_status silr_store_evidence(silr_store *s, int source, size_t n, int K, float *logp,
+                                size_t *with, silr_error *err);
+/* What a source came to. */
+typedef struct {
+    int source;
+    char name[120]; /* of the annotator; "" when none was given */
+    size_t asked, labelled, abstained, failed;
+    size_t basis[4]; /* labelled, by what their confidence is made of (silr_basis) */
+} silr_source_count;
+/* Fills at most `room` sources in ascending order, *n: how many there are. */
+silr_status silr_store_sources(silr_store *s, silr_source_count *out, size_t room, size_t *n,
+                               silr_error *err);
+silr_status silr_store_source_name(silr_store *s, int source, const char *name, silr_error *err);
+/* Calls `each` for the documents that abstained or failed (`failed` alone, when set) with why,
+ * in corpus order. Strings live until it returns. */
+typedef silr_status (*silr_store_reason)(void *ctx, int source, size_t doc, const char *id,
+                                         const char *raw, const char *reason, silr_error *err);
+silr_status silr_store_reasons(silr_store *s, bool failed, silr_store_reason each, void *ctx,
+                               silr_error *err);
+/* Takes failed annotations away, of all sources, so that they are asked for again; and the used
+ * label of these documents where it was combined from them. *n: documents. */
+silr_status silr_store_forget_failed(silr_store *s, size_t *n, silr_error *err);
+/* Takes all annotations of a source away. */
+silr_status silr_store_forget_source(silr_store *s, int source, silr_error *err);
+
+/* What was asked of language models, and answered; borrowed. NULL for a read-only store is never
+ * returned: reading works, writing fails. */
+silr_ledger *silr_store_ledger(silr_store *s);
 
 /* The labelled sample. */
 silr_status silr_store_sample(silr_store *s, const silr_sample *sample, silr_error *err);

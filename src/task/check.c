@@ -15,7 +15,7 @@ static const struct {
 };
 
 /* Where a setting stands, so that a complaint about the whole still names a line. */
-static node place_of(const task_box *b, const char *path)
+node silr_task_place(const task_box *b, const char *path)
 {
     node v = {.kind = NODE_SCALAR};
     list_id id;
@@ -82,15 +82,16 @@ static silr_status check_presence(task_box *b, silr_error *err)
     if (!given(b, "annotator.kind"))
         return silr_fail(err, SILR_EINPUT,
                          "%s: annotator.kind is missing: add for example annotator: {kind: column, "
-                         "column: llm} or {kind: rules, rules: {%s: \"word|other\"}}",
+                         "column: llm}, {kind: rules, rules: {%s: \"word|other\"}} or {kind: chat, "
+                         "model: gpt-4o-mini}",
                          b->name, t->classes[0]);
     return SILR_OK;
 }
 
-static silr_status check_annotator(task_box *b, silr_error *err)
+silr_status silr_task_check_annotator(task_box *b, silr_error *err)
 {
     const struct silr_task *t = &b->task;
-    node at = place_of(b, "annotator.kind");
+    node at = silr_task_place(b, "annotator.kind");
 
     if (t->annotator.kind == SILR_ANNOTATOR_COLUMN && !t->annotator.column)
         return silr_task_fail(b, &at, err,
@@ -100,13 +101,18 @@ static silr_status check_annotator(task_box *b, silr_error *err)
         return silr_task_fail(b, &at, err,
                               "annotator.rules is missing: give a pattern for each class, or a "
                               "lexicon");
-    at = place_of(b, "annotator.lexicon");
+    at = silr_task_place(b, "annotator.lexicon");
     if (t->annotator.lexicon && t->n_classes != 2)
         return silr_task_fail(b, &at, err,
                               "annotator.lexicon tells two classes apart, and there are %zu: use "
                               "annotator.rules",
                               t->n_classes);
-    return SILR_OK;
+    at = silr_task_place(b, "annotator.log_odds");
+    if (t->annotator.log_odds && t->n_classes != 2)
+        return silr_task_fail(b, &at, err,
+                              "annotator.log_odds tells two classes apart, and there are %zu",
+                              t->n_classes);
+    return silr_task_check_chat(b, err);
 }
 
 static bool sums_to_one(const double *v, size_t n)
@@ -123,7 +129,7 @@ static silr_status check_given(task_box *b, silr_error *err)
 {
     struct silr_task *t = &b->task;
     size_t K = t->n_classes;
-    node at = place_of(b, "labelled.pi");
+    node at = silr_task_place(b, "labelled.pi");
 
     if (t->labelled.n_pi > 0 && t->labelled.kind != SILR_LABELLED_GIVEN)
         return silr_task_fail(b, &at, err, "labelled.pi needs labelled.theta beside it");
@@ -134,7 +140,7 @@ static silr_status check_given(task_box *b, silr_error *err)
                               K > 2 ? "one a class is needed" : "the positive share is enough");
     if (t->labelled.n_pi == K && !sums_to_one(t->labelled.pi, K))
         return silr_task_fail(b, &at, err, "the shares of labelled.pi do not sum to 1");
-    at = place_of(b, "labelled.theta");
+    at = silr_task_place(b, "labelled.theta");
     if (t->labelled.n_theta != K * K && (K > 2 || t->labelled.n_theta != 2))
         return silr_task_fail(b, &at, err, "labelled.theta has %zu numbers; %zu are needed%s",
                               t->labelled.n_theta, K > 2 ? K * K : (size_t)2,
@@ -157,7 +163,7 @@ static silr_status check_numbers(task_box *b, silr_error *err)
 {
     const struct silr_task *t = &b->task;
     const double split[] = {t->corpus.train, t->corpus.validation, t->corpus.test};
-    node at = place_of(b, "corpus.split.train");
+    node at = silr_task_place(b, "corpus.split.train");
 
     if (!sums_to_one(split, 3))
         return silr_task_fail(b, &at, err,
@@ -165,13 +171,13 @@ static silr_status check_numbers(task_box *b, silr_error *err)
                               split[0] + split[1] + split[2]);
     if (split[0] <= 0)
         return silr_task_fail(b, &at, err, "corpus.split.train is 0: nothing to learn from");
-    at = place_of(b, "classifier.word_max");
+    at = silr_task_place(b, "classifier.word_max");
     if (t->classifier.word_max == 0 && t->classifier.char_max == 0)
         return silr_task_fail(b, &at, err,
                               "classifier.word_max and classifier.char_max are both 0: no n-grams");
     if (t->classifier.word_max > 0 && t->classifier.word_min > t->classifier.word_max)
         return silr_task_fail(b, &at, err, "classifier.word_min is over classifier.word_max");
-    at = place_of(b, "classifier.char_max");
+    at = silr_task_place(b, "classifier.char_max");
     if (t->classifier.char_max > 0 && t->classifier.char_min > t->classifier.char_max)
         return silr_task_fail(b, &at, err, "classifier.char_min is over classifier.char_max");
     return SILR_OK;
@@ -182,7 +188,8 @@ silr_status silr_task_check(task_box *b, silr_error *err)
     silr_status st;
 
     if ((st = check_presence(b, err)) != SILR_OK || (st = apply_recipe(b, err)) != SILR_OK ||
-        (st = check_annotator(b, err)) != SILR_OK || (st = check_given(b, err)) != SILR_OK)
+        (st = silr_task_check_annotator(b, err)) != SILR_OK || (st = check_given(b, err)) != SILR_OK ||
+        (st = silr_task_read_members(b, err)) != SILR_OK)
         return st;
     return check_numbers(b, err);
 }

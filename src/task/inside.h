@@ -16,7 +16,7 @@ enum {
     TASK_MAX_ENTRIES = 1000,  /* keys of one map: looking for doubles is quadratic */
     TASK_MAX_CLASSES = 64,
     TASK_MAX_NAME = 200, /* bytes of a class name, a key, a value in a map */
-    TASK_MAX_KNOBS = 64
+    TASK_MAX_KNOBS = 128
 };
 
 /* --- tree.c: YAML (and so JSON) as a tree ------------------------------------------------------
@@ -59,6 +59,11 @@ typedef enum {
     LIST_PI,
     LIST_VALUES,
     LIST_RULES,
+    LIST_DESCRIPTIONS,
+    LIST_EXAMPLES,
+    LIST_PARAMETERS,
+    LIST_PRICES,
+    LIST_MEMBERS,
     LIST_N
 } list_id;
 extern const char *const silr_task_list_path[LIST_N];
@@ -74,6 +79,7 @@ typedef struct {
     char **sets; /* "key=value" */
     origin knob_origin[TASK_MAX_KNOBS], list_origin[LIST_N];
     const char *flag; /* the override being read, for errors; NULL: the file */
+    const node *members; /* annotator.members, read when the rest of the task is known */
 } task_box;
 
 /* SILR_EINPUT with the place in front: "task.yaml:12:5: " or "--set key=value: ". v may be NULL. */
@@ -102,6 +108,18 @@ silr_status silr_task_read_map(task_box *b, silr_value_map *map, const char *pat
 /* The class that a node names; SILR_EINPUT, with the nearest, when there is none. */
 silr_status silr_task_read_class(task_box *b, int *label, const node *v, silr_error *err);
 silr_status silr_task_check(task_box *b, silr_error *err);
+/* One setting, of whatever sort, by its path. */
+silr_status silr_task_read_setting(task_box *b, const char *path, const node *v, silr_error *err);
+
+/* chat.c: the lists below annotator that a conversation takes; members.c: several annotators. */
+silr_status silr_task_read_chat_list(task_box *b, list_id id, const node *v, silr_error *err);
+silr_status silr_task_check_chat(task_box *b, silr_error *err);
+void silr_task_print_chat_list(const struct silr_task *t, list_id id, silr_buf *out, bool for_hash);
+silr_status silr_task_read_members(task_box *b, silr_error *err);
+silr_status silr_task_check_annotator(task_box *b, silr_error *err);
+/* The place of a setting, for complaints about the whole. */
+node silr_task_place(const task_box *b, const char *path);
+void silr_task_print_annotator(const struct silr_task *t, silr_buf *out, bool for_hash);
 void silr_task_print(const struct silr_task *t, silr_buf *out, bool for_hash);
 void silr_task_print_list(const struct silr_task *t, list_id id, silr_buf *out);
 

@@ -141,6 +141,13 @@ void silr_task_print_list(const struct silr_task *t, list_id id, silr_buf *out)
     case LIST_RULES:
         print_rules(t, out);
         break;
+    case LIST_DESCRIPTIONS:
+    case LIST_EXAMPLES:
+    case LIST_PARAMETERS:
+    case LIST_PRICES:
+    case LIST_MEMBERS:
+        silr_task_print_chat_list(t, id, out, false);
+        break;
     case LIST_N:
         break;
     }
@@ -169,10 +176,22 @@ static void print_section(const struct silr_task *t, const char *section, silr_b
             silr_knob_print(t, &k[i], out, true);
         }
     for (int i = 0; i < LIST_N; i++)
-        if (inside(silr_task_list_path[i], section)) {
+        if (inside(silr_task_list_path[i], section) && !(for_hash && i == LIST_PRICES)) {
             key(out, first, silr_task_list_path[i]);
-            silr_task_print_list(t, (list_id)i, out);
+            if (i == LIST_MEMBERS)
+                silr_task_print_chat_list(t, LIST_MEMBERS, out, for_hash);
+            else
+                silr_task_print_list(t, (list_id)i, out);
         }
+}
+
+void silr_task_print_annotator(const struct silr_task *t, silr_buf *out, bool for_hash)
+{
+    bool first = true;
+
+    silr_buf_putc(out, '{');
+    print_section(t, "annotator", out, &first, for_hash);
+    silr_buf_putc(out, '}');
 }
 
 void silr_task_print(const struct silr_task *t, silr_buf *out, bool for_hash)

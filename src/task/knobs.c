@@ -15,14 +15,18 @@ const char *const silr_task_list_path[LIST_N] = {
     [LIST_PI] = "labelled.pi",
     [LIST_VALUES] = "annotator.values",
     [LIST_RULES] = "annotator.rules",
+    [LIST_DESCRIPTIONS] = "annotator.descriptions",
+    [LIST_EXAMPLES] = "annotator.examples",
+    [LIST_PARAMETERS] = "annotator.parameters",
+    [LIST_PRICES] = "annotator.prices",
+    [LIST_MEMBERS] = "annotator.members",
 };
 
 /* Planned, and asked for by those who read about the plan: say so, not just "unknown". */
 static const struct {
     const char *path, *value, *use;
 } later[] = {
-    {"annotator.kind", "chat", "column or rules"},
-    {"annotator.kind", "local", "column or rules"},
+    {"annotator.kind", "local", "chat, with a server of your own"},
     {"classifier.kind", "frozen", "ngram"},
     {"classifier.kind", "qlora", "ngram"},
 };

@@ -253,13 +253,19 @@ static silr_status read_list(task_box *b, list_id id, const node *v, silr_error 
         return silr_task_read_map(b, &t->annotator.values, "annotator.values", v, err);
     case LIST_RULES:
         return read_rules(b, v, err);
+    case LIST_DESCRIPTIONS:
+    case LIST_EXAMPLES:
+    case LIST_PARAMETERS:
+    case LIST_PRICES:
+        return silr_task_read_chat_list(b, id, v, err);
+    case LIST_MEMBERS:
+        b->members = v;
+        return SILR_OK;
     case LIST_N:
         break;
     }
     return SILR_EBUG;
 }
-
-static silr_status read_setting(task_box *b, const char *path, const node *v, silr_error *err);
 
 /* The keys of a section, `first` of them before all others: kind decides what an error says, and
  * classes must be known where values are mapped to them. */
@@ -290,7 +296,7 @@ static silr_status read_section(task_box *b, const char *section, const node *v,
                 st = path.failed ? silr_fail_memory(err)
                                  : silr_task_fail(b, v->key[i], err, "%s", path.data);
             } else
-                st = read_setting(b, path.data, v->item[i], err);
+                st = silr_task_read_setting(b, path.data, v->item[i], err);
             silr_buf_clear(&path);
             if (st != SILR_OK)
                 return st;
@@ -299,7 +305,7 @@ static silr_status read_section(task_box *b, const char *section, const node *v,
 }
 
 /* `path` is known: a list, a knob or a section. */
-static silr_status read_setting(task_box *b, const char *path, const node *v, silr_error *err)
+silr_status silr_task_read_setting(task_box *b, const char *path, const node *v, silr_error *err)
 {
     origin from = {.line = v->line, .column = v->column, .flag = b->flag != NULL};
     const silr_knob *k;
@@ -365,7 +371,7 @@ silr_status silr_task_read_set(task_box *b, const char *set, silr_error *err)
         silr_buf_clear(&why);
     }
     if (st == SILR_OK)
-        st = read_setting(b, key, v, err);
+        st = silr_task_read_setting(b, key, v, err);
     b->flag = NULL;
     return st;
 }

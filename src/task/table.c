@@ -7,7 +7,12 @@
 #include "task/inside.h"
 
 static const char *const formats[] = {"auto", "jsonl", "csv", "tsv", "fasttext", "plain", NULL};
-static const char *const annotators[] = {"column", "rules", NULL};
+static const char *const annotators[] = {"column", "rules", "chat", "several", NULL};
+static const char *const answers[] = {"names", "true-false", NULL};
+static const char *const replies[] = {"text", "json", NULL};
+static const char *const auths[] = {"bearer", "api-key", "none", NULL};
+static const char *const combines[] = {"majority", "dawid-skene", "each", NULL};
+static const char *const evidences[] = {"log-odds", "label", NULL};
 static const char *const classifiers[] = {"ngram", NULL};
 static const char *const weights[] = {"tfidf", "logcount", "binary", NULL};
 static const char *const recipes[] = {"silr", "paper", NULL};
@@ -32,6 +37,19 @@ static const char *const gates[] = {"batch", "average", NULL};
 #define REAL(path, member, fallback, min, max, help)                                               \
     {                                                                                              \
         path, SILR_KNOB_DOUBLE, AT(member), fallback, min, max, NULL, help, true                   \
+    }
+/* Of what never changes a result: how long, how many at once, how much. */
+#define LIMIT(path, member, fallback, min, max, help)                                              \
+    {                                                                                              \
+        path, SILR_KNOB_DOUBLE, AT(member), fallback, min, max, NULL, help, false                  \
+    }
+#define SETTING(path, member, fallback, choices, help)                                             \
+    {                                                                                              \
+        path, SILR_KNOB_ENUM, AT(member), fallback, 0, 0, choices, help, false                     \
+    }
+#define QUIET(path, member, fallback, help)                                                        \
+    {                                                                                              \
+        path, SILR_KNOB_BOOL, AT(member), fallback, 0, 0, NULL, help, false                        \
     }
 #define SWITCH(path, member, fallback, help)                                                       \
     {                                                                                              \
@@ -71,7 +89,11 @@ static const silr_knob knobs[] = {
          "CSV or JSONL file with the columns id and label: hand-checked labels.", true),
 
     {"annotator.kind", SILR_KNOB_ENUM, AT(annotator.kind), NULL, 0, 0, annotators,
-     "Where the first labels come from: a column of the corpus, or rules.", true},
+     "Where the first labels come from: a column of the corpus, rules, a language model, or several "
+     "of these.",
+     true},
+    TEXT("annotator.name", annotator.name,
+         "Name in tables of several annotators; default: the model, the column or the kind.", true),
     TEXT("annotator.column", annotator.column, "Column that holds the first labels.", true),
     TEXT("annotator.lexicon", annotator.lexicon,
          "File of lines with a word, a tab and a score; the sign of a text's sum votes. Two "
@@ -81,6 +103,71 @@ static const silr_knob knobs[] = {
          "A sum of scores no further from 0 than this abstains."),
     WHOLE("annotator.match_limit", annotator.match_limit, "1000000", 100, 1e9,
           "Steps a pattern may take on one text before it counts as no match.", true),
+    TEXT("annotator.log_odds", annotator.log_odds,
+         "Column with the old answers' log-odds of the first class against the second; two classes "
+         "only.",
+         true),
+
+    TEXT("annotator.url", annotator.chat.url,
+         "chat: base address of the endpoint, as in http://localhost:8080/v1; default: the variable "
+         "OPENAI_BASE_URL, else OpenAI's.",
+         true),
+    TEXT("annotator.model", annotator.chat.model, "chat: name of the model.", true),
+    TEXT("annotator.key_env", annotator.chat.key_env,
+         "chat: the environment variable that holds the key; default OPENAI_API_KEY.", false),
+    SETTING("annotator.auth", annotator.chat.auth, "bearer", auths,
+            "chat: how the key is sent: as Authorization: Bearer, as api-key, or not at all."),
+    TEXT("annotator.instruction", annotator.chat.instruction,
+         "chat: what the model is told first; default: silr's own words.", true),
+    TEXT("annotator.prompt", annotator.chat.prompt_template,
+         "chat: a template for the whole prompt with {instruction}, {question}, {classes}, "
+         "{examples} and {text}; default: silr's own.",
+         true),
+    CHOICE("annotator.answers", annotator.chat.answers, "names", answers,
+           "chat: what the model answers with: names of classes, or (two classes) true and false."),
+    CHOICE("annotator.format", annotator.chat.format, "text", replies,
+           "chat: the answer as a word, or as JSON by a schema, where the server knows how."),
+    REAL("annotator.temperature", annotator.chat.temperature, "0", 0, 2,
+         "chat: randomness of the answer; samples over 1 need some."),
+    WHOLE("annotator.max_tokens", annotator.chat.max_tokens, "0", 0, 1e6,
+          "chat: longest answer in tokens; 0: what the answers need.", true),
+    WHOLE("annotator.reasoning_tokens", annotator.chat.reasoning_tokens, "4096", 0, 1e6,
+          "chat: tokens on top for a model that thinks before it answers.", true),
+    SWITCH("annotator.logprobs", annotator.chat.logprobs, "true",
+           "chat: ask for log-probabilities where the server has them."),
+    WHOLE("annotator.top_logprobs", annotator.chat.top_logprobs, "20", 0, 100,
+          "chat: how many alternatives of a token to ask for; less where the server allows less.",
+          true),
+    WHOLE("annotator.samples", annotator.chat.samples, "1", 1, 100,
+          "chat: answers a text; their majority is the label, its share the confidence.", true),
+    WHOLE("annotator.self_refine", annotator.chat.self_refine, "0", 0, 20,
+          "chat: rounds in which the model checks its own answer, measured beside refinement.", true),
+    WHOLE("annotator.concurrency", annotator.chat.concurrency, "64", 1, 4096,
+          "chat: most requests at once; silr finds out how many the server bears.", false),
+    WHOLE("annotator.retries", annotator.chat.retries, "8", 0, 100,
+          "chat: times a request is sent again after a failure that may pass.", false),
+    LIMIT("annotator.timeout", annotator.chat.timeout, "120", 0.1, 86400,
+          "chat: seconds until a request without a whole answer is given up."),
+    LIMIT("annotator.connect_timeout", annotator.chat.connect_timeout, "10", 0.1, 3600,
+          "chat: seconds until a connection must stand."),
+    LIMIT("annotator.max_cost", annotator.chat.max_cost, "0", 0, 1e12,
+          "chat: stop before the run, earlier calls included, costs more, by annotator.prices; 0: no "
+          "limit."),
+    WHOLE("annotator.max_requests", annotator.chat.max_requests, "0", 0, 1e15,
+          "chat: stop after so many requests of this call; 0: no limit.", false),
+    LIMIT("annotator.max_time", annotator.chat.max_time, "0", 0, 1e9,
+          "chat: stop asking after so many seconds of this call; 0: no limit."),
+    LIMIT("annotator.max_failed", annotator.chat.max_failed, "0.01", 0, 1,
+          "chat: share of texts without an answer that is tolerated; they are in failed.jsonl."),
+    TEXT("annotator.cache", annotator.chat.cache,
+         "chat: file that shares answers between runs; nothing in it is asked again.", false),
+    QUIET("annotator.batch", annotator.chat.batch, "false",
+          "chat: ask through the Batch API: cheaper, and slow."),
+
+    CHOICE("annotator.combine", annotator.combine, "majority", combines,
+           "several: how their labels become one: most votes, Dawid-Skene, or each refined on its "
+           "own."),
+    TEXT("annotator.use", annotator.use, "several: use the one of this name alone.", true),
 
     CHOICE("classifier.kind", classifier.kind, "ngram", classifiers,
            "Sort of classifier: ngram is linear over hashed n-grams."),
@@ -145,6 +232,9 @@ static const silr_knob knobs[] = {
            "more."),
     REAL("refine.stop_flips", refine.stop_flips, "0", 0, 1,
          "Stop early when a smaller share of the texts changes its label; 0: never."),
+    CHOICE("refine.evidence", refine.evidence, "log-odds", evidences,
+           "What the annotator's answer counts as where it comes with log-odds (two classes): those, "
+           "recalibrated on the labelled sample; or the label alone."),
 
     WHOLE("report.examples", report.examples, "50", 0, 10000,
           "Changed texts that the report shows.", false),

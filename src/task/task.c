@@ -97,11 +97,22 @@ static bool show_origin(task_box *b, origin *o)
     return (o->shown = keep(b, text, strlen(text))) != NULL;
 }
 
+static silr_status hash_task(struct silr_task *t, silr_error *err)
+{
+    silr_buf text = {0};
+    silr_status st;
+
+    silr_task_print(t, &text, true);
+    st = text.failed ? silr_fail_memory(err)
+                     : silr_sha256_bytes(&t->hash, text.data, text.len, err);
+    silr_buf_clear(&text);
+    return st;
+}
+
 /* The hash, and the words that say where each setting came from. */
 static silr_status finish(task_box *b, silr_error *err)
 {
-    silr_buf text = {0};
-    silr_status st = SILR_OK;
+    silr_status st;
 
     for (size_t i = 0; i < TASK_MAX_KNOBS; i++)
         if (!show_origin(b, &b->knob_origin[i]))
@@ -109,11 +120,12 @@ static silr_status finish(task_box *b, silr_error *err)
     for (size_t i = 0; i < LIST_N; i++)
         if (!show_origin(b, &b->list_origin[i]))
             return silr_fail_memory(err);
-    silr_task_print(&b->task, &text, true);
-    st = text.failed ? silr_fail_memory(err)
-                     : silr_sha256_bytes(&b->task.hash, text.data, text.len, err);
-    silr_buf_clear(&text);
-    return st;
+    for (size_t i = 0; i < b->task.annotator.n_members; i++) {
+        b->task.annotator.member[i]->name = b->task.name;
+        if ((st = hash_task(b->task.annotator.member[i], err)) != SILR_OK)
+            return st;
+    }
+    return hash_task(&b->task, err);
 }
 
 /* Overrides of the classes come first of all: values and rules are read into class numbers. */
@@ -254,8 +266,17 @@ bool silr_task_get(const silr_task *task, const char *path, silr_buf *value, con
 
 const char *const *silr_task_lists(size_t *n)
 {
-    static const char *const shown[] = {"classes",  "corpus.files",     "corpus.label_values",
-                                        "labelled", "annotator.values", "annotator.rules"};
+    static const char *const shown[] = {"classes",
+                                        "corpus.files",
+                                        "corpus.label_values",
+                                        "labelled",
+                                        "annotator.values",
+                                        "annotator.rules",
+                                        "annotator.descriptions",
+                                        "annotator.examples",
+                                        "annotator.parameters",
+                                        "annotator.prices",
+                                        "annotator.members"};
     *n = sizeof shown / sizeof *shown;
     return shown;
 }

@@ -20,7 +20,13 @@ typedef enum { SILR_FORMAT_AUTO, SILR_FORMAT_JSONL, SILR_FORMAT_CSV, SILR_FORMAT
                SILR_FORMAT_FASTTEXT, SILR_FORMAT_PLAIN } silr_format;
 typedef enum { SILR_LABELLED_COUNT, SILR_LABELLED_FILE, SILR_LABELLED_GIVEN, SILR_LABELLED_ORACLE,
                SILR_LABELLED_NONE } silr_labelled_kind;
-typedef enum { SILR_ANNOTATOR_COLUMN, SILR_ANNOTATOR_RULES } silr_annotator_kind;
+typedef enum { SILR_ANNOTATOR_COLUMN, SILR_ANNOTATOR_RULES, SILR_ANNOTATOR_CHAT,
+               SILR_ANNOTATOR_SEVERAL } silr_annotator_kind;
+typedef enum { SILR_ANSWERS_NAMES, SILR_ANSWERS_TRUE_FALSE } silr_answers;
+typedef enum { SILR_REPLY_TEXT, SILR_REPLY_JSON } silr_reply_format;
+typedef enum { SILR_AUTH_BEARER, SILR_AUTH_API_KEY, SILR_AUTH_NONE } silr_auth;
+typedef enum { SILR_COMBINE_MAJORITY, SILR_COMBINE_DAWID_SKENE, SILR_COMBINE_EACH } silr_combine;
+typedef enum { SILR_EVIDENCE_LOG_ODDS, SILR_EVIDENCE_LABEL } silr_evidence_kind;
 typedef enum { SILR_CLASSIFIER_NGRAM } silr_classifier_kind;
 typedef enum { SILR_RECIPE_SILR, SILR_RECIPE_PAPER } silr_recipe;
 typedef enum { SILR_METRIC_ACCURACY, SILR_METRIC_BALANCED } silr_metric;
@@ -36,6 +42,52 @@ typedef struct {
     double weight; /* votes a match counts; > 0 */
     int line;      /* in the task file */
 } silr_rule;
+
+/* A few-shot example of a prompt. */
+typedef struct {
+    char *text;
+    int label;
+} silr_example;
+
+/* What a model costs, in the user's currency a million tokens. */
+typedef struct {
+    char *model;
+    double input, cached_input, output; /* cached_input: NAN: as input */
+} silr_price;
+
+/* What a conversation with a language model needs to know; all of it from annotator.*. */
+typedef struct {
+    char *url;             /* base, as in .../v1; NULL: OPENAI_BASE_URL, else OpenAI's */
+    char *model;
+    char *key_env;         /* the variable that holds the key */
+    silr_auth auth;        /* how the key is sent */
+    char *instruction;     /* NULL: silr's own */
+    char *prompt_template; /* NULL: silr's own; {instruction} {question} {classes} {examples} {text} */
+    char **description;    /* [n_classes], NULL where none */
+    size_t n_examples;
+    silr_example *example;
+    int64_t draw_examples; /* so many from the labelled sample */
+    silr_answers answers;
+    silr_reply_format format;
+    double temperature;
+    int64_t max_tokens;    /* of an answer; 0: what the answers need */
+    int64_t reasoning_tokens; /* on top, for models that think first */
+    bool logprobs;         /* ask for them where the server has them */
+    int64_t top_logprobs;
+    int64_t samples;       /* answers a text; their votes are the label */
+    char *parameters;      /* further members of the request, a JSON object; NULL: none */
+    int64_t self_refine;   /* rounds in which the model checks its own answer */
+    /* what never changes an answer */
+    int64_t concurrency, retries;
+    double timeout, connect_timeout; /* seconds */
+    double max_cost, max_time;       /* 0: no limit */
+    int64_t max_requests;
+    double max_failed;     /* share of texts without an answer that is tolerated */
+    size_t n_prices;
+    silr_price *price;
+    char *cache;           /* file with answers shared between runs; NULL: none */
+    bool batch;            /* through the Batch API */
+} silr_chat_settings;
 
 struct silr_task {
     char *path, *dir;  /* the file, and its folder: relative names start there */
@@ -75,6 +127,13 @@ struct silr_task {
         char *lexicon;           /* file word<TAB>score; two classes only */
         double lexicon_margin;   /* |sum of scores| at or below it abstains */
         int64_t match_limit;     /* PCRE2 match limit a text and rule */
+        char *name;              /* in tables of several; NULL: the model, the column or the kind */
+        char *log_odds;          /* column: log P(class 0) - log P(class 1) of the old answer; NULL */
+        silr_chat_settings chat;
+        silr_combine combine;    /* several: how their labels become one */
+        char *use;               /* several: this one alone; NULL: all */
+        size_t n_members;
+        struct silr_task **member; /* several: this task with one of the annotators in its place */
     } annotator;
 
     struct {
@@ -108,6 +167,7 @@ struct silr_task {
         double labelled_mass;    /* phi = 0.3 */
         bool safe;               /* iterate only if P(D > 0) >= 0.9 */
         double stop_flips;       /* stop early when fewer texts change: share of the pool */
+        silr_evidence_kind evidence;  /* what the annotator's answer counts as, where log-odds exist */
     } refine;
 
     struct {
@@ -152,6 +212,9 @@ const char *const *silr_task_lists(size_t *n);
 void silr_task_to_json(const silr_task *task, silr_buf *out);
 /* All knobs as Markdown tables, for docs/reference.md. */
 void silr_task_reference(silr_buf *out);
+
+/* What the annotator is called in tables: annotator.name, else its model, column or kind. */
+const char *silr_task_annotator(const silr_task *task);
 
 /* Index of a class by name, or SILR_NO_LABEL. */
 int silr_task_class(const silr_task *task, const char *name, size_t len);

@@ -58,7 +58,7 @@ static silr_status fill(run *r, int K, const int *was, const int *is, silr_error
         return st;
     for (size_t i = 0; i < n; i++) {
         silr_annotation a = {.label = was[i], .confidence = NAN};
-        if ((st = silr_store_annotation(r->store, i, i + 1, &a, err)) != SILR_OK)
+        if ((st = silr_store_annotation(r->store, 0, i, &a, err)) != SILR_OK)
             return st;
     }
     if ((st = silr_store_sample(r->store, &sample, err)) != SILR_OK ||

@@ -171,7 +171,7 @@ static silr_status write_run(silr_store *s, const silr_corpus *c, silr_error *e)
     for (size_t i = 0; st == SILR_OK && i < 5; i++) {
         const silr_annotation a = {.label = labels5[i], .confidence = scores5[i], .raw = "yes",
                                    .reason = i == 2 ? "no value" : NULL, .votes = UINT64_MAX - i};
-        st = silr_store_annotation(s, i, UINT64_MAX - i, &a, e);
+        st = silr_store_annotation(s, 0, i, &a, e);
     }
     if (st == SILR_OK)
         st = silr_store_sample(s, &sample, e); /* joins the open transaction */
@@ -220,7 +220,7 @@ static void check_run(silr_store *s)
     bool done[5], present;
     size_t n;
 
-    GOOD(silr_store_annotations(s, 5, label, score, done, &err));
+    GOOD(silr_store_annotations(s, 0, 5, label, score, done, &err));
     for (int i = 0; i < 5; i++)
         assert_true(done[i] && label[i] == labels5[i] && same_float(score[i], scores5[i]));
     GOOD(silr_store_sample_get(s, &sample, &present, &err));
@@ -313,10 +313,10 @@ static void die_within_a_transaction(int committed)
             silr_store_documents(s, &c, NULL) != SILR_OK)
             _exit(9);
         for (int i = 0; i < committed; i++)
-            if (silr_store_annotation(s, (size_t)i, 1, &a, NULL) != SILR_OK)
+            if (silr_store_annotation(s, 0, (size_t)i, &a, NULL) != SILR_OK)
                 _exit(9);
         if (silr_store_begin(s, NULL) != SILR_OK ||
-            silr_store_annotation(s, (size_t)committed, 1, &a, NULL) != SILR_OK)
+            silr_store_annotation(s, 0, (size_t)committed, &a, NULL) != SILR_OK)
             _exit(9);
         raise(SIGKILL);
     }
@@ -333,7 +333,7 @@ static void a_kill_loses_nothing_committed(void **state)
         silr_store *s;
         die_within_a_transaction(committed);
         s = reopen();
-        GOOD(silr_store_annotations(s, 5, NULL, NULL, done, &err));
+        GOOD(silr_store_annotations(s, 0, 5, NULL, NULL, done, &err));
         for (int i = 0; i < 5; i++)
             assert_int_equal(done[i], i < committed);
         silr_store_close(s);
@@ -343,7 +343,7 @@ static void a_kill_loses_nothing_committed(void **state)
         bool done[5];
         silr_store *s;
         GOOD(silr_store_open(&s, dir, NULL, NULL, &err));
-        GOOD(silr_store_annotations(s, 5, NULL, NULL, done, &err));
+        GOOD(silr_store_annotations(s, 0, 5, NULL, NULL, done, &err));
         assert_true(done[3] && !done[4]);
         silr_store_close(s);
     }
@@ -454,7 +454,7 @@ static void a_newer_schema_is_refused(void **state)
     silr_store_close(s);
     sql("PRAGMA user_version=7");
     assert_int_equal(silr_store_open(&s, dir, &t, NULL, &err), SILR_EINPUT);
-    says("made by a newer silr (schema 7, this one knows 1)");
+    says("made by a newer silr (schema 7, this one knows 2)");
     assert_int_equal(silr_store_open(&s, dir, NULL, NULL, &err), SILR_EINPUT);
     says("newer silr");
     sql("PRAGMA application_id=1;PRAGMA journal_mode=DELETE");
@@ -509,12 +509,12 @@ static void impossible_rows_are_refused(void **state)
 
     GOOD(write_run(s, &c, &err));
     silr_store_close(s);
-    sql("INSERT INTO annotations VALUES(99,1,1,NULL,0,NULL,NULL);"
+    sql("INSERT INTO annotations VALUES(0,99,1,1,NULL,0,0,NULL,0,NULL,NULL);"
         "UPDATE labels SET label=x'0001020340';UPDATE final SET prob=x'00' WHERE doc=2;"
         "UPDATE sample SET truth=64 WHERE doc=4;"
         "UPDATE iterations SET priors='{\"version\":1,\"K\":65}'");
     s = reopen();
-    assert_int_equal(silr_store_annotations(s, 5, label, NULL, NULL, &err), SILR_EINPUT);
+    assert_int_equal(silr_store_annotations(s, 0, 5, label, NULL, NULL, &err), SILR_EINPUT);
     says("run.db: not a run database or damaged");
     assert_int_equal(silr_store_sample_get(s, &sample, &present, &err), SILR_EINPUT);
     assert_int_equal(silr_store_iteration_get(s, 0, NULL, 5, label, NULL, &err), SILR_EINPUT);
@@ -558,7 +558,7 @@ static void a_damaged_file_is_survived(void **state)
         }
         fclose(f);
         if (silr_store_open(&s, dir, &t, &c, &err) == SILR_OK) {
-            silr_store_annotations(s, 5, label, score, NULL, &err);
+            silr_store_annotations(s, 0, 5, label, score, NULL, &err);
             silr_store_iterations(s, &n, &err);
             silr_store_iteration_get(s, 0, &(silr_iteration){0}, 5, label, score, &err);
             silr_store_final_get(s, 5, 3, label, score, &present, &err);
@@ -706,7 +706,7 @@ static void reading_without_memory(void **state)
         s = NULL;
         silr_mem_fail_at(n, true);
         if ((st = silr_store_open(&s, dir, &t, &c, &e)) == SILR_OK &&
-            (st = silr_store_annotations(s, 5, label, score, NULL, &e)) == SILR_OK &&
+            (st = silr_store_annotations(s, 0, 5, label, score, NULL, &e)) == SILR_OK &&
             (st = silr_store_iteration_get(s, 0, &it, 5, label, score, &e)) == SILR_OK &&
             (st = silr_store_final_get(s, 5, 3, label, score, &present, &e)) == SILR_OK)
             st = silr_store_sample_get(s, &sample, &present, &e);
@@ -743,7 +743,7 @@ static void a_hundred_thousand_documents(void **state)
     GOOD(silr_store_begin(s, &err));
     for (size_t i = 0; i < N; i++) {
         const silr_annotation a = {.label = (int)(i % 2), .confidence = 0.5f};
-        GOOD(silr_store_annotation(s, i, i, &a, &err));
+        GOOD(silr_store_annotation(s, 0, i, &a, &err));
     }
     GOOD(silr_store_commit(s, &err));
     GOOD(silr_store_iteration(s, &it, N, label, prob, &err));
@@ -753,7 +753,7 @@ static void a_hundred_thousand_documents(void **state)
     start = silr_now();
     GOOD(silr_store_open(&s, dir, &t, &c, &err));
     GOOD(silr_store_documents(s, &c, &err));
-    GOOD(silr_store_annotations(s, N, label, NULL, done, &err));
+    GOOD(silr_store_annotations(s, 0, N, label, NULL, done, &err));
     assert_true(done[N - 1] && label[N - 1] == 1);
     GOOD(silr_store_iteration_get(s, 0, NULL, N, label, prob, &err));
     GOOD(silr_store_final_get(s, N, 2, label, prob, &present, &err));

@@ -207,9 +207,9 @@ static const struct {
      "dir/task.yaml:4:16: refine.risk is \"nnpu\", not pn, uu or robust-uu"},
     {LEAST "classifier: {model: x, kind: frozen}\n",
      "dir/task.yaml:4:30: classifier kind \"frozen\" is not in this version of silr: use ngram"},
-    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: chat, model: m}\n",
-     "dir/task.yaml:3:19: annotator kind \"chat\" is not in this version of silr: use column or "
-     "rules"},
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local, model: m}\n",
+     "dir/task.yaml:3:19: annotator kind \"local\" is not in this version of silr: use chat, with a "
+     "server of your own"},
     {LEAST "seed: 1\nseed: 2\n", "dir/task.yaml:5:1: key \"seed\" stands twice (first in line 4)"},
     {LEAST "labelled: {count: 5, file: x}\n",
      "dir/task.yaml:4:22: labelled takes either count or file, not both"},
@@ -254,7 +254,7 @@ static const struct {
      "dir/task.yaml:2:26: corpus.text is empty: leave it out, or say null"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\n",
      "dir/task.yaml: annotator.kind is missing: add for example annotator: {kind: column, column: "
-     "llm} or {kind: rules, rules: {a: \"word|other\"}}"},
+     "llm}, {kind: rules, rules: {a: \"word|other\"}} or {kind: chat, model: gpt-4o-mini}"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: column}\n",
      "dir/task.yaml:3:19: annotator.column is missing: name the column with the first labels"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: rules}\n",

@@ -1,0 +1,252 @@
+/* ledger.c - the ledger's tables, its transactions, the cache file.
+ *
+ *   answers   id: SHA-256 of the request (BLOB, 32 bytes); model; origin: 0 asked by this run, 1 by
+ *             the Batch API, 2 taken from a cache; packed: 1 when reply is a zstd frame; reply: the
+ *             body of the answer as the server sent it, without the key should it have held one;
+ *             tokens as the server counted them; cost in the task's currency, NULL: no price known;
+ *             seconds; made: unix time
+ *   servers   what was found out about (url, model): facts, JSON
+ *   batches   name -> state, JSON: the Batch API's jobs of this run
+ *   traffic   what happened on the way -> how often
+ *
+ * A cache file is an SQLite file with the same tables, application_id 0x53494c43 ("SILC"). */
+#include "ledger/inside.h"
+#include <string.h>
+
+enum { CACHE_ID = 0x53494c43, CACHE_VERSION = 1 };
+
+const char silr_ledger_schema[] =
+    "CREATE TABLE answers(id BLOB PRIMARY KEY, model TEXT NOT NULL, origin INTEGER NOT NULL,"
+    " packed INTEGER NOT NULL, reply BLOB NOT NULL, prompt_tokens INTEGER NOT NULL,"
+    " cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cost REAL, seconds REAL,"
+    " made INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE servers(url TEXT, model TEXT, facts TEXT NOT NULL, PRIMARY KEY(url, model))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE batches(name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE traffic(what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
+
+static const char *const sql[L_N] = {
+    [L_BEGIN] = "BEGIN IMMEDIATE",
+    [L_COMMIT] = "COMMIT",
+    [L_FIND] = "SELECT model,packed,reply,prompt_tokens,cached_tokens,completion_tokens,cost,seconds"
+               " FROM answers WHERE id=?1",
+    [L_HAS] = "SELECT 1 FROM answers WHERE id=?1",
+    [L_PUT] = "INSERT OR IGNORE INTO answers VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,unixepoch())",
+    [L_SUM] = "SELECT count(*), sum(origin=2), sum(origin=1), sum((origin<>2)*prompt_tokens),"
+              " sum((origin<>2)*cached_tokens), sum((origin<>2)*completion_tokens),"
+              " sum(CASE WHEN origin<>2 THEN cost END), sum(origin<>2 AND cost IS NULL),"
+              " avg(CASE WHEN origin=0 THEN seconds END) FROM answers",
+    [L_COUNT_ADD] = "INSERT INTO traffic VALUES(?1,?2) ON CONFLICT(what) DO UPDATE SET n=n+?2",
+    [L_COUNTS] = "SELECT what,n FROM traffic ORDER BY what",
+    [L_SERVER_GET] = "SELECT facts FROM servers WHERE url=?1 AND model=?2",
+    [L_SERVER_SET] = "INSERT OR REPLACE INTO servers VALUES(?1,?2,?3)",
+    [L_SERVERS] = "SELECT url,model,facts FROM servers ORDER BY url,model",
+    [L_BATCH_SET] = "INSERT OR REPLACE INTO batches VALUES(?1,?2)",
+    [L_BATCHES] = "SELECT name,state FROM batches ORDER BY name",
+};
+
+silr_status silr_ledger_query(ledger_file *f, ledger_query which, sqlite3_stmt **out,
+                              silr_error *err)
+{
+    int rc = SQLITE_OK;
+
+    if (!f->stmt[which])
+        rc = sqlite3_prepare_v3(f->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, &f->stmt[which],
+                                NULL);
+    *out = f->stmt[which];
+    return rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, f->path, rc, err);
+}
+
+static silr_status run_plain(ledger_file *f, ledger_query which, silr_error *err)
+{
+    sqlite3_stmt *q;
+    silr_status st = silr_ledger_query(f, which, &q, err);
+    return st == SILR_OK ? silr_db_run(f->db, f->path, q, SQLITE_OK, err) : st;
+}
+
+static void close_file(ledger_file *f, bool own)
+{
+    for (int i = 0; i < L_N; i++) {
+        sqlite3_finalize(f->stmt[i]);
+        f->stmt[i] = NULL;
+    }
+    if (own)
+        sqlite3_close(f->db);
+    f->db = NULL;
+}
+
+silr_status silr_ledger_on(silr_ledger **out, struct sqlite3 *db, const char *path, silr_error *err)
+{
+    silr_ledger *l = silr_calloc(1, sizeof *l);
+
+    *out = l;
+    if (!l)
+        return silr_fail_memory(err);
+    l->own.db = db;
+    l->own.path = path;
+    return SILR_OK;
+}
+
+void silr_ledger_free(silr_ledger *l)
+{
+    if (!l)
+        return;
+    close_file(&l->own, false);
+    close_file(&l->shared, true);
+    ZSTD_freeCCtx(l->pack);
+    ZSTD_freeDCtx(l->unpack);
+    silr_buf_clear(&l->packed);
+    silr_free(l->shared_path);
+    silr_free(l);
+}
+
+/* --- the cache file ---------------------------------------------------------------------------- */
+
+static silr_status number(ledger_file *f, const char *text, int64_t *out, silr_error *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(f->db, text, -1, &q, NULL);
+
+    if (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+        *out = sqlite3_column_int64(q, 0);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(q);
+    return rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, f->path, rc, err);
+}
+
+static silr_status execute(ledger_file *f, const char *text, silr_error *err)
+{
+    int rc = sqlite3_exec(f->db, text, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, f->path, rc, err);
+}
+
+/* Looks and, where there is nothing, makes: in one transaction, as two runs may begin at once. */
+static silr_status settle_cache(ledger_file *f, silr_error *err)
+{
+    int64_t tables = 0, id = 0, version = 0;
+    char mark[120];
+    silr_status st;
+
+    if ((st = execute(f, "BEGIN IMMEDIATE", err)) != SILR_OK ||
+        (st = number(f, "SELECT count(*) FROM sqlite_schema", &tables, err)) != SILR_OK ||
+        (st = number(f, "PRAGMA application_id", &id, err)) != SILR_OK ||
+        (st = number(f, "PRAGMA user_version", &version, err)) != SILR_OK)
+        return st;
+    if (tables == 0 && id == 0) {
+        sqlite3_snprintf(sizeof mark, mark, "PRAGMA application_id=%d;PRAGMA user_version=%d",
+                         CACHE_ID, CACHE_VERSION);
+        if ((st = execute(f, silr_ledger_schema, err)) != SILR_OK ||
+            (st = execute(f, mark, err)) != SILR_OK)
+            return st;
+    } else if (id != CACHE_ID) {
+        return silr_fail(err, SILR_EINPUT, "%s: not a cache of answers: an SQLite file of something "
+                         "else; name another file in annotator.cache", f->path);
+    } else if (version > CACHE_VERSION) {
+        return silr_fail(err, SILR_EINPUT, "%s: a cache made by a newer silr; use that silr, or name "
+                         "another file in annotator.cache", f->path);
+    }
+    return execute(f, "COMMIT", err);
+}
+
+silr_status silr_ledger_share(silr_ledger *l, const char *path, silr_error *err)
+{
+    ledger_file *f = &l->shared;
+    silr_status st;
+    int rc;
+
+    if (f->db)
+        return SILR_OK;
+    silr_mem_install();
+    if (!(l->shared_path = silr_strdup(path)))
+        return silr_fail_memory(err);
+    f->path = l->shared_path;
+    rc = sqlite3_open_v2(path, &f->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    st = rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, path, rc, err);
+    if (st == SILR_OK) {
+        sqlite3_extended_result_codes(f->db, 1);
+        sqlite3_busy_timeout(f->db, 10000);
+        sqlite3_db_config(f->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        sqlite3_db_config(f->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        st = settle_cache(f, err);
+    }
+    if (st == SILR_OK)
+        st = execute(f, "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL", err);
+    if (st == SILR_OK)
+        return SILR_OK;
+    close_file(f, true);
+    silr_free(l->shared_path);
+    l->shared_path = NULL;
+    return st;
+}
+
+void silr_ledger_drop_cache(silr_ledger *l, const silr_error *why)
+{
+    silr_log(SILR_LOG_WARN, "the cache of answers is not used any more: %s", why->text);
+    l->in_shared = false;
+    close_file(&l->shared, true);
+}
+
+/* --- transactions ------------------------------------------------------------------------------ */
+
+/* A commit is on the disk for sure at most once a second: an fsync an answer would cost more than
+ * the answer. */
+static silr_status set_durability(silr_ledger *l, silr_error *err)
+{
+    double now = silr_now();
+    bool durable = now - l->synced >= 1;
+    silr_status st = SILR_OK;
+
+    if (durable != l->durable)
+        st = execute(&l->own, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err);
+    if (st != SILR_OK)
+        return st;
+    l->durable = durable;
+    if (durable)
+        l->synced = now;
+    return SILR_OK;
+}
+
+silr_status silr_ledger_begin(silr_ledger *l, silr_error *err)
+{
+    silr_error mine;
+    silr_status st;
+
+    SILR_ASSERT(sqlite3_get_autocommit(l->own.db));
+    if ((st = set_durability(l, err)) != SILR_OK ||
+        (st = run_plain(&l->own, L_BEGIN, err)) != SILR_OK)
+        return st;
+    l->in_shared = false;
+    if (l->shared.db) {
+        l->in_shared = run_plain(&l->shared, L_BEGIN, &mine) == SILR_OK;
+        if (!l->in_shared)
+            silr_ledger_drop_cache(l, &mine);
+    }
+    return SILR_OK;
+}
+
+silr_status silr_ledger_commit(silr_ledger *l, silr_error *err)
+{
+    silr_error mine;
+    silr_status st = run_plain(&l->own, L_COMMIT, err);
+
+    if (st != SILR_OK) {
+        silr_ledger_rollback(l);
+        return st;
+    }
+    if (l->in_shared && run_plain(&l->shared, L_COMMIT, &mine) != SILR_OK) {
+        silr_ledger_drop_cache(l, &mine);
+        return SILR_OK;
+    }
+    l->in_shared = false;
+    return SILR_OK;
+}
+
+void silr_ledger_rollback(silr_ledger *l)
+{
+    if (!sqlite3_get_autocommit(l->own.db))
+        sqlite3_exec(l->own.db, "ROLLBACK", NULL, NULL, NULL);
+    if (l->shared.db && !sqlite3_get_autocommit(l->shared.db))
+        sqlite3_exec(l->shared.db, "ROLLBACK", NULL, NULL, NULL);
+    l->in_shared = false;
+}

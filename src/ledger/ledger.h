@@ -1,0 +1,98 @@
+/* ledger.h - what language models were asked and what they answered.
+ *
+ * An answer costs money and time. It is here, on disk, before it counts; what is here is never
+ * asked again. The ledger of a run lies in its run.db, in the same transactions as the labels made
+ * from it; a cache file beside it, when there is one, carries answers from run to run.
+ *
+ *     silr_ledger_find(l, &id, &reply, &usage, &found, err)     asked before?
+ *     ... if not: ask ...
+ *     silr_ledger_begin(l, err)
+ *     silr_ledger_put(l, &id, &answer, err)                     and what was made of it
+ *     silr_ledger_commit(l, err)
+ *
+ * A killed process loses nothing that was committed; a power cut at most the last second. */
+#ifndef SILR_LEDGER_H
+#define SILR_LEDGER_H
+
+#include "base/base.h"
+
+struct sqlite3;
+typedef struct silr_ledger silr_ledger;
+
+/* The tables, for whoever makes a file that shall have a ledger in it. */
+extern const char silr_ledger_schema[];
+
+/* A ledger in an open file that has the tables; db and path are borrowed. */
+silr_status silr_ledger_on(silr_ledger **out, struct sqlite3 *db, const char *path, silr_error *err);
+/* Joins a cache file, which is made when it is not there. SILR_EINPUT: the file is something else. */
+silr_status silr_ledger_share(silr_ledger *l, const char *path, silr_error *err);
+void silr_ledger_free(silr_ledger *l); /* NULL is fine */
+
+/* What identifies a request: SHA-256 over all that could change its answer. */
+typedef struct {
+    unsigned char bytes[32];
+} silr_ask_id;
+uint64_t silr_ask_id_short(const silr_ask_id *id); /* its first 8 bytes, big-endian */
+
+/* How an answer was come by. What was paid for by another run costs this one nothing. */
+typedef enum { SILR_ORIGIN_LIVE, SILR_ORIGIN_BATCH, SILR_ORIGIN_CACHE } silr_origin;
+
+typedef struct {
+    int64_t prompt_tokens, cached_tokens, completion_tokens; /* 0: not told */
+    double cost;    /* NAN: no price is known */
+    double seconds; /* from sending to the whole answer; NAN: not known */
+} silr_usage;
+
+typedef struct {
+    const char *model;
+    const char *reply; /* the body of the answer */
+    size_t len;
+    silr_usage usage;
+    silr_origin origin;
+} silr_answer;
+
+enum { SILR_REPLY_MAX = 4 << 20 }; /* bytes of a body, as it is read or unpacked */
+
+silr_status silr_ledger_begin(silr_ledger *l, silr_error *err);
+silr_status silr_ledger_commit(silr_ledger *l, silr_error *err);
+void silr_ledger_rollback(silr_ledger *l);
+
+/* *found: the answer is in `reply` (replaced). One that only the cache has is taken over, inside the
+ * caller's transaction or one of its own. usage may be NULL. */
+silr_status silr_ledger_find(silr_ledger *l, const silr_ask_id *id, silr_buf *reply,
+                             silr_usage *usage, bool *found, silr_error *err);
+bool silr_ledger_has(silr_ledger *l, const silr_ask_id *id); /* the same, without taking over */
+silr_status silr_ledger_put(silr_ledger *l, const silr_ask_id *id, const silr_answer *a,
+                            silr_error *err);
+
+/* Sums over the run's answers. */
+typedef struct {
+    size_t answers, cached, batched;  /* cached: taken from the cache; batched: by the Batch API */
+    int64_t prompt_tokens, cached_tokens, completion_tokens; /* of answers of this run's own */
+    double cost;    /* of this run's own answers; NAN: of some the price is not known */
+    double seconds; /* mean of an answer; NAN: none */
+} silr_ledger_sums;
+silr_status silr_ledger_sum(silr_ledger *l, silr_ledger_sums *out, silr_error *err);
+
+/* How often something happened on the way: "sent", "429", "timeout", "retried", ... Adds n. */
+silr_status silr_ledger_count(silr_ledger *l, const char *what, int64_t n, silr_error *err);
+typedef silr_status (*silr_ledger_each)(void *ctx, const char *what, int64_t n, silr_error *err);
+silr_status silr_ledger_counts(silr_ledger *l, silr_ledger_each each, void *ctx, silr_error *err);
+
+/* What is known of a server and a model, as JSON: found out once, kept. Missing: empty. */
+silr_status silr_ledger_server_get(silr_ledger *l, const char *url, const char *model,
+                                   silr_buf *facts, silr_error *err);
+silr_status silr_ledger_server_set(silr_ledger *l, const char *url, const char *model,
+                                   const char *facts, silr_error *err);
+typedef silr_status (*silr_ledger_server)(void *ctx, const char *url, const char *model,
+                                          const char *facts, silr_error *err);
+silr_status silr_ledger_servers(silr_ledger *l, silr_ledger_server each, void *ctx, silr_error *err);
+
+/* Batches that were begun (Batch API), each with its state as JSON under a name of ours. */
+silr_status silr_ledger_batch_set(silr_ledger *l, const char *name, const char *state,
+                                  silr_error *err);
+typedef silr_status (*silr_ledger_batch)(void *ctx, const char *name, const char *state,
+                                         silr_error *err);
+silr_status silr_ledger_batches(silr_ledger *l, silr_ledger_batch each, void *ctx, silr_error *err);
+
+#endif
