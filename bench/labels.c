@@ -36,7 +36,7 @@ static silr_status annotate(world *w, silr_error *err)
 {
     silr_annotator *a = NULL;
     uint32_t *docs = silr_alloc(w->n, sizeof *docs);
-    silr_status st = silr_annotator_new(&a, w->task, err);
+    silr_status st = silr_annotator_new(&a, w->task, NULL, err);
 
     for (size_t i = 0; i < w->n; i++)
         docs[i] = (uint32_t)i;

@@ -16,9 +16,9 @@ _silr()
     init) options="--out --force" ;;
     doctor) options="--set --json" ;;
     label) options="--set --export --import" ;;
-    annotate) options="--out --set --json --dry-run" ;;
+    annotate) options="--out --set --json --dry-run --max-cost --max-requests --max-time --retry-failed" ;;
     priors) options="--out --set --json --force" ;;
-    run) options="--out --set --show --json --force" ;;
+    run) options="--out --set --show --json --force --max-cost --max-requests --max-time --retry-failed" ;;
     predict) options="--text --id --json" ;;
     show) options="--json" ;;
     *) options="" ;;

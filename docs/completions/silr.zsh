@@ -36,10 +36,14 @@ _silr()
     label) _arguments $common '*--set[override a setting]:key=value:' '--export[write the texts as CSV]:file:_files' \
         '--import[read them back]:file:_files' ':task:_files' ;;
     annotate) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
+        '--max-cost[stop before it costs more]:cost:' '--max-requests[stop after so many requests]:number:' \
+        '--max-time[stop asking after so long]:seconds:' '--retry-failed[ask again about what failed]' \
         '--json[as JSON]' '--dry-run[say what would be done]' ':task:_files' ;;
     priors) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
         '--json[as JSON]' '--force[do not refuse]' ':task:_files' ;;
     run) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
+        '--max-cost[stop before it costs more]:cost:' '--max-requests[stop after so many requests]:number:' \
+        '--max-time[stop asking after so long]:seconds:' '--retry-failed[ask again about what failed]' \
         '--show[print every setting]' '--json[as JSON]' '--force[do not refuse]' ':task:_files' ;;
     predict) _arguments $common '--text[column of the text]:column:' '--id[column of the id]:column:' \
         '--json[as JSON]' ':run:_files -/' '::file:_files' ;;

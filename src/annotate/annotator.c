@@ -1,7 +1,8 @@
 /* annotator.c - the annotator that the task names. */
 #include "annotate/internal.h"
 
-silr_status silr_annotator_new(silr_annotator **out, const silr_task *task, silr_error *err)
+silr_status silr_annotator_new(silr_annotator **out, const silr_task *task,
+                               const silr_annotator_means *means, silr_error *err)
 {
     *out = NULL;
     switch (task->annotator.kind) {
@@ -10,10 +11,11 @@ silr_status silr_annotator_new(silr_annotator **out, const silr_task *task, silr
     case SILR_ANNOTATOR_RULES:
         return silr_rules_new(out, task, err);
     case SILR_ANNOTATOR_CHAT:
+        return silr_model_annotator_new(out, task, means, err);
     case SILR_ANNOTATOR_SEVERAL:
         break;
     }
-    return silr_fail(err, SILR_EINPUT, "annotator.kind: not one of column, rules");
+    return silr_fail(err, SILR_EBUG, "several annotators are no annotator: ask each member");
 }
 
 const char *silr_basis_name(silr_basis b)

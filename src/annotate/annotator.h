@@ -5,6 +5,7 @@
 #define SILR_ANNOTATE_H
 
 #include "corpus/corpus.h"
+#include "ledger/ledger.h"
 
 /* What a confidence is made of. */
 typedef enum {
@@ -36,15 +37,27 @@ typedef silr_status (*silr_annotation_sink)(void *ctx, size_t doc, const silr_an
 
 typedef struct silr_annotator silr_annotator;
 struct silr_annotator {
-    const char *kind; /* "column", "rules" */
+    const char *kind; /* "column", "rules", "chat" */
+    bool commits;     /* keeps what it finds in transactions of the ledger, in which it calls the
+                         sink: the caller has none open */
     silr_status (*annotate)(silr_annotator *a, const silr_corpus *c, const uint32_t *docs, size_t n,
                             silr_annotation_sink sink, void *ctx, silr_error *err);
     void (*free)(silr_annotator *a);
 };
 
-/* The annotator that the task names; the task must outlive it. SILR_EINPUT: a pattern that does not compile, a lexicon that
- * cannot be read, a column whose values are not mapped: err names the line. */
-silr_status silr_annotator_new(silr_annotator **out, const silr_task *task, silr_error *err);
+/* What some annotators need beside the task. */
+typedef struct {
+    silr_ledger *ledger;         /* chat: where answers are kept */
+    const silr_example *example; /* chat: examples that were drawn; NULL: the task's own */
+    size_t n_examples;
+    int round;                   /* chat: 0 the first answer; r: its r-th check by the model itself */
+} silr_annotator_means;
+
+/* The annotator that the task names (not one of several: each member has a task); task and means
+ * must outlive it; means NULL: none. SILR_EINPUT: a pattern that does not compile, a lexicon that
+ * cannot be read, a column whose values are not mapped: err names the line. SILR_EPEER: no key. */
+silr_status silr_annotator_new(silr_annotator **out, const silr_task *task,
+                               const silr_annotator_means *means, silr_error *err);
 void silr_annotator_free(silr_annotator *a);
 
 /* --- the table of rules -------------------------------------------------------------------- */

@@ -100,7 +100,7 @@ silr_status silr_column_new(silr_annotator **out, const silr_task *task, silr_er
                          task->path ? task->path : "task");
     if (!(a = silr_calloc(1, sizeof *a)))
         return silr_fail_memory(err);
-    a->base = (silr_annotator){"column", annotate, column_free};
+    a->base = (silr_annotator){"column", false, annotate, column_free};
     a->task = task;
     *out = &a->base;
     return SILR_OK;

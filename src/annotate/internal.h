@@ -6,6 +6,8 @@
 
 silr_status silr_column_new(silr_annotator **out, const silr_task *task, silr_error *err);
 silr_status silr_rules_new(silr_annotator **out, const silr_task *task, silr_error *err);
+silr_status silr_model_annotator_new(silr_annotator **out, const silr_task *task,
+                                     const silr_annotator_means *means, silr_error *err);
 
 /* The class that the column gives document i; SILR_NO_LABEL: it abstains, *reason says why. */
 silr_status silr_column_label(const silr_task *task, const silr_corpus *c, size_t i, int *label,

@@ -158,13 +158,14 @@ static int annotate(const cli_args *a)
         st = dry_run(a, task, &err);
     else if (!(dir = cli_run_dir(a, task)))
         st = silr_fail_memory(&err);
-    else if ((st = silr_session_open(&s, task, dir, &err)) == SILR_OK &&
-             (st = silr_session_annotate(&s, &err)) == SILR_OK)
-        st = table(&s, a->json, &err);
+    else if ((st = silr_session_open(&s, task, dir, &err)) == SILR_OK) {
+        s.retry_failed = a->retry_failed;
+        if ((st = silr_session_annotate(&s, &err)) == SILR_OK)
+            st = table(&s, a->json, &err);
+    }
     code = cli_end("annotate", a, st, &err);
     if (st == SILR_OK && s.too_many_bad) {
-        fprintf(stderr, "silr: more rows failed than corpus.max_bad allows; they are in "
-                "%s/failed.jsonl\n", dir);
+        cli_say_failed(task, dir);
         code = CLI_ROWS_FAILED;
     }
     silr_session_close(&s);
@@ -179,6 +180,6 @@ const cli_command cli_annotate = {
                  {"silr annotate task.yaml --dry-run", "what would be done; asks and writes nothing"},
                  {"silr annotate task.yaml --json", "the table as JSON"}},
     .about = "Annotations are kept in the run's folder; `silr run` goes on from them.",
-    .options = CLI_OPT_OUT | CLI_OPT_SET | CLI_OPT_JSON | CLI_OPT_DRY_RUN,
+    .options = CLI_OPT_OUT | CLI_OPT_SET | CLI_OPT_JSON | CLI_OPT_DRY_RUN | CLI_OPT_ASK,
     .min_args = 1, .max_args = 1, .run = annotate,
 };

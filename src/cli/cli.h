@@ -49,6 +49,7 @@ enum {
     CLI_OPT_TEXT = 1 << 14,
     CLI_OPT_ID = 1 << 15,
     CLI_OPT_OUT_FILE = 1 << 16, /* init: --out is a file */
+    CLI_OPT_ASK = 1 << 17,      /* --max-cost, --max-requests, --max-time, --retry-failed */
     CLI_COMMON = CLI_OPT_HELP | CLI_OPT_QUIET | CLI_OPT_VERBOSE | CLI_OPT_SEED | CLI_OPT_THREADS |
                  CLI_OPT_LIMIT
 };
@@ -56,14 +57,15 @@ enum {
 enum { CLI_MAX_SETS = 64, CLI_MAX_ARGS = 8 };
 
 /* A parsed command line. Strings are borrowed from argv, but for the sets made of --seed and the
- * like, which live in `number`. */
+ * like, which live in `flag`. */
 typedef struct {
-    bool help, quiet, verbose, json, force, show, dry_run;
+    bool help, quiet, verbose, json, force, show, dry_run, retry_failed;
     int64_t seed, threads, limit; /* -1: not given */
+    const char *max_cost, *max_requests, *max_time;
     const char *out, *export_to, *import_from, *text, *id;
     const char *sets[CLI_MAX_SETS]; /* "refine.iterations=3", in order */
     size_t n_sets;
-    char number[3][40];
+    char flag[6][80]; /* the sets that flags stand for */
     const char *args[CLI_MAX_ARGS];
     size_t n_args;
 } cli_args;
@@ -116,6 +118,8 @@ char *cli_run_dir(const cli_args *a, const silr_task *task);
 /* What silr_rows_next returned last, as a status: a file that stops before its end (a truncated
  * .gz) is the input's fault, not the machine's. */
 silr_status cli_rows_end(int got);
+/* On stderr: more failed than the task allows, and where it is. */
+void cli_say_failed(const silr_task *task, const char *dir);
 /* Ends a stateful command: complains, and says how to go on where it was interrupted. */
 int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err);
 

@@ -1,7 +1,10 @@
 /* commands.c - the list of commands, and what several of them do alike. */
 #include "cli/cli.h"
+#include "run/run.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 const cli_command *const cli_commands[] = {
     &cli_init, &cli_doctor, &cli_label, &cli_annotate, &cli_priors,
@@ -9,9 +12,29 @@ const cli_command *const cli_commands[] = {
     &cli_predict, &cli_show, &cli_report, NULL,
 };
 
+/* A process that knows a key leaves no core file, and nobody without its rights looks into it. */
+static void guard_key(void)
+{
+    const struct rlimit none = {0, 0};
+
+    if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0)
+        silr_log(SILR_LOG_WARN, "core files could not be switched off: one could hold the key");
+}
+
 silr_status cli_task(silr_task **out, const cli_args *a, silr_error *err)
 {
-    return silr_task_read(out, a->args[0], a->sets, a->n_sets, err);
+    silr_status st = silr_task_read(out, a->args[0], a->sets, a->n_sets, err);
+
+    if (st == SILR_OK && silr_task_asks(*out))
+        guard_key();
+    return st;
+}
+
+void cli_say_failed(const silr_task *task, const char *dir)
+{
+    cli_terminal_clear();
+    fprintf(stderr, "silr: more rows failed than corpus.max_bad %s; they are in %s/failed.jsonl\n",
+            silr_task_asks(task) ? "allows, or texts than annotator.max_failed" : "allows", dir);
 }
 
 silr_status cli_rows_end(int got)

@@ -31,6 +31,14 @@ static const option options[] = {
      "print every setting, its value and where it came from; run nothing"},
     {CLI_OPT_DRY_RUN, "dry-run", 0, OPT_FLAG, offsetof(cli_args, dry_run), NULL,
      "count the texts and say what would be done; annotate nothing"},
+    {CLI_OPT_ASK, "max-cost", 0, OPT_TEXT, offsetof(cli_args, max_cost), "X",
+     "stop asking a model before the run costs more, by annotator.prices"},
+    {CLI_OPT_ASK, "max-requests", 0, OPT_TEXT, offsetof(cli_args, max_requests), "N",
+     "stop asking a model after so many requests of this call"},
+    {CLI_OPT_ASK, "max-time", 0, OPT_TEXT, offsetof(cli_args, max_time), "SECONDS",
+     "stop asking a model after so long"},
+    {CLI_OPT_ASK, "retry-failed", 0, OPT_FLAG, offsetof(cli_args, retry_failed), NULL,
+     "ask again about texts to which no answer could be had"},
     {CLI_OPT_EXPORT, "export", 0, OPT_TEXT, offsetof(cli_args, export_to), "FILE",
      "write the texts to label as CSV, for a spreadsheet"},
     {CLI_OPT_IMPORT, "import", 0, OPT_TEXT, offsetof(cli_args, import_from), "FILE",
@@ -151,19 +159,31 @@ static int store(cli_args *a, const cli_command *c, const option *o, const char 
 }
 
 /* The flags that stand for settings of the task, behind all --set so that they win. */
-static int numbers_to_sets(cli_args *a, const cli_command *c)
+static int flags_to_sets(cli_args *a, const cli_command *c)
 {
+    char number[3][24] = {"", "", ""};
+    const int64_t given[3] = {a->seed, a->threads, a->limit};
     const struct {
-        const char *name;
-        int64_t value;
-    } number[] = {{"seed", a->seed}, {"threads", a->threads}, {"limit", a->limit}};
+        const char *key, *flag, *value;
+    } flag[] = {{"seed", "--seed", number[0]},
+                {"threads", "--threads", number[1]},
+                {"limit", "--limit", number[2]},
+                {"annotator.max_cost", "--max-cost", a->max_cost},
+                {"annotator.max_requests", "--max-requests", a->max_requests},
+                {"annotator.max_time", "--max-time", a->max_time}};
+    double v;
 
-    for (size_t i = 0; i < 3; i++) {
-        if (number[i].value < 0)
+    for (int i = 0; i < 3; i++)
+        if (given[i] >= 0)
+            snprintf(number[i], sizeof number[i], "%lld", (long long)given[i]);
+    for (size_t i = 0; i < sizeof flag / sizeof *flag; i++) {
+        if (!flag[i].value || !flag[i].value[0])
             continue;
-        snprintf(a->number[i], sizeof a->number[i], "%s=%lld", number[i].name,
-                 (long long)number[i].value);
-        if (add_set(a, c, a->number[i]) != CLI_DONE)
+        if (!silr_parse_double(flag[i].value, &v) || !(v >= 0))
+            return cli_usage(c->name, "%s %.40s: expected a number, 0 or more", flag[i].flag,
+                             flag[i].value);
+        snprintf(a->flag[i], sizeof a->flag[i], "%s=%.40s", flag[i].key, flag[i].value);
+        if (add_set(a, c, a->flag[i]) != CLI_DONE)
             return CLI_USAGE;
     }
     return CLI_DONE;
@@ -221,7 +241,7 @@ int cli_parse(cli_args *a, const cli_command *c, int argc, char **argv)
         return cli_usage(c->name, "an argument is missing: silr %s %s", c->name, c->operands);
     if (a->quiet && a->verbose)
         return cli_usage(c->name, "-q and -v exclude each other");
-    return numbers_to_sets(a, c);
+    return flags_to_sets(a, c);
 }
 
 /* --- help ---------------------------------------------------------------------------------- */

@@ -137,7 +137,7 @@ static void command_line(silr_buf *b, const cli_args *a)
 {
     silr_buf_printf(b, "silr run %s", a->args[0]);
     for (size_t i = 0; i < a->n_sets; i++)
-        if (strncmp(a->sets[i], "threads=", 8) != 0)
+        if (strncmp(a->sets[i], "threads=", 8) != 0 && strncmp(a->sets[i], "annotator.max_", 14) != 0)
             silr_buf_printf(b, " --set '%s'", a->sets[i]);
     if (a->out)
         silr_buf_printf(b, " --out %s", a->out);
@@ -149,7 +149,7 @@ static int run(const cli_args *a)
 {
     silr_task *task = NULL;
     silr_error err = {0};
-    silr_run_settings settings = {.force = a->force};
+    silr_run_settings settings = {.force = a->force, .retry_failed = a->retry_failed};
     silr_run_outcome outcome = {0};
     silr_buf command = {0};
     silr_status st;
@@ -178,8 +178,7 @@ static int run(const cli_args *a)
         summary(dir, &outcome);
     code = CLI_DONE;
     if (outcome.too_many_bad) {
-        fprintf(stderr, "silr: more rows failed than corpus.max_bad allows; they are in "
-                "%s/failed.jsonl\n", dir);
+        cli_say_failed(task, dir);
         code = CLI_ROWS_FAILED;
     }
 done:
@@ -197,6 +196,6 @@ const cli_command cli_run = {
     .about = "Interrupted or killed, the same command goes on where it was and ends with the same\n"
              "bytes. Leaves labels.jsonl, metrics.json, manifest.json, classifier/, report.html,\n"
              "figures/ and run.db in the run's folder; rows that could not be read in failed.jsonl.",
-    .options = CLI_OPT_OUT | CLI_OPT_SET | CLI_OPT_SHOW | CLI_OPT_JSON | CLI_OPT_FORCE,
+    .options = CLI_OPT_OUT | CLI_OPT_SET | CLI_OPT_SHOW | CLI_OPT_JSON | CLI_OPT_FORCE | CLI_OPT_ASK,
     .min_args = 1, .max_args = 1, .knobs = true, .run = run,
 };

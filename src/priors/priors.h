@@ -30,6 +30,22 @@ void silr_sample_clear(silr_sample *s);
 silr_status silr_sample_draw(silr_sample *out, const silr_task *task, const silr_corpus *c,
                              const int *initial, silr_error *err);
 
+/* Few-shot examples, drawn before the annotator has said anything. doc, truth [n]: the texts that were
+ * looked at; example [n_examples]: indices of those that became examples, classes in turn, so that
+ * the first m are balanced too. */
+typedef struct {
+    size_t n, n_examples;
+    uint32_t *doc;
+    int *truth;
+    size_t *example;
+} silr_examples;
+/* How many the task's chat annotators want from the labelled sample, at most. */
+size_t silr_examples_wanted(const silr_task *task);
+/* SILR_EINPUT: there is no labelled sample, or too small a one. The same set on every call. */
+silr_status silr_examples_draw(silr_examples *out, const silr_task *task, const silr_corpus *c,
+                               silr_error *err);
+void silr_examples_clear(silr_examples *e);
+
 /* What the sample says about a labelling of the pool. */
 enum { SILR_MAX_CLASSES = 64 };
 typedef struct {

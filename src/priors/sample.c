@@ -86,6 +86,39 @@ static bool can_draw(const silr_corpus *c, size_t i)
     return silr_in_pool(c, i) && silr_corpus_truth(c, i) != SILR_NO_LABEL;
 }
 
+/* Those that were looked at for few-shot examples are in the sample before anything is drawn. */
+static silr_status push_examples(sample_list *l, bool *taken, const silr_task *task,
+                                 const silr_corpus *c, silr_error *err)
+{
+    silr_examples e;
+    silr_status st = silr_examples_draw(&e, task, c, err);
+
+    for (size_t i = 0; st == SILR_OK && i < e.n; i++) {
+        taken[e.doc[i]] = true;
+        st = silr_sample_push(l, e.doc[i], e.truth[i], err);
+    }
+    silr_examples_clear(&e);
+    return st;
+}
+
+/* What is still to be drawn: the budget less what is in the sample, each class less its own. */
+static void remaining(size_t *quota, const size_t *have, const sample_list *l, const int *initial,
+                      int K, size_t budget)
+{
+    size_t total[SILR_MAX_CLASSES], got[SILR_MAX_CLASSES] = {0}, none = 0;
+
+    for (size_t i = 0; i < l->s.n; i++)
+        if (stratum_of(initial[l->s.doc[i]], K) < K)
+            got[initial[l->s.doc[i]]]++;
+        else
+            none++;
+    for (int k = 0; k < K; k++)
+        total[k] = have[k] + got[k];
+    quotas(quota, total, K, budget > none ? budget - none : 0);
+    for (int k = 0; k < K; k++)
+        quota[k] = quota[k] > got[k] ? quota[k] - got[k] : 0;
+}
+
 static silr_status draw(sample_list *l, const silr_task *task, const silr_corpus *c,
                         const int *initial, silr_error *err)
 {
@@ -93,16 +126,19 @@ static silr_status draw(sample_list *l, const silr_task *task, const silr_corpus
     size_t start = 0, used = 0;
     int K = (int)task->n_classes;
     uint32_t *docs = silr_alloc(n, sizeof *docs);
-    silr_status st = docs ? SILR_OK : silr_fail_memory(err);
+    bool *taken = silr_calloc(n + 1, sizeof *taken);
+    silr_status st = docs && taken ? SILR_OK : silr_fail_memory(err);
 
-    for (size_t i = 0; i < n; i++)
-        if (stratum_of(initial[i], K) < K && can_draw(c, i))
+    if (st == SILR_OK)
+        st = push_examples(l, taken, task, c, err);
+    for (size_t i = 0; st == SILR_OK && i < n; i++)
+        if (stratum_of(initial[i], K) < K && can_draw(c, i) && !taken[i])
             have[initial[i]]++;
-    quotas(quota, have, K, task->labelled.count > 0 ? (size_t)task->labelled.count : 0);
+    remaining(quota, have, l, initial, K, task->labelled.count > 0 ? (size_t)task->labelled.count : 0);
     for (int k = 0; k < K && st == SILR_OK; k++, start = used) {
         silr_rng g;
         for (size_t i = 0; i < n; i++)
-            if (initial[i] == k && can_draw(c, i))
+            if (initial[i] == k && can_draw(c, i) && !taken[i])
                 docs[used++] = (uint32_t)i;
         silr_rng_init(&g, (uint64_t)task->seed, SILR_RNG_SAMPLE, 0, (uint64_t)k);
         silr_rng_shuffle(&g, docs + start, used - start);
@@ -110,6 +146,7 @@ static silr_status draw(sample_list *l, const silr_task *task, const silr_corpus
             st = silr_sample_push(l, docs[start + i], silr_corpus_truth(c, docs[start + i]), err);
     }
     silr_free(docs);
+    silr_free(taken);
     return st;
 }
 

@@ -20,7 +20,12 @@ typedef struct {
 } failed_rows;
 silr_status silr_failed_row(void *ctx, const char *file, uint64_t line, const char *why,
                             silr_error *err); /* a silr_bad_row */
-silr_status silr_failed_write(const failed_rows *f, const char *dir, silr_error *err);
+/* dir/failed.jsonl, or none where there are no lines. */
+silr_status silr_failed_write(const silr_buf *lines, const char *dir, silr_error *err);
+/* The same with the texts to which no answer could be had; sets s->too_many_bad. */
+silr_status silr_session_failures(silr_session *s, silr_error *err);
+/* Source 0 from the members' labels (annotator.combine); fills s->initial. */
+silr_status silr_session_combine(silr_session *s, const silr_task *task, silr_error *err);
 
 /* One hash over everything that a run's outcome depends on: task, corpus, labelled file, lexicon,
  * program version. "" where it cannot be known without reading (standard input). */

@@ -78,11 +78,12 @@ silr_status silr_run_all(silr_task *task, const char *dir, const silr_run_settin
     if (!classifier)
         return silr_fail_memory(err);
     omp_set_num_threads(silr_threads((int)task->threads));
-    if ((st = silr_run_finished(out, task, dir, err)) != SILR_OK ||
-        out->nothing_to_do)
+    if (!settings->retry_failed && ((st = silr_run_finished(out, task, dir, err)) != SILR_OK ||
+                                    out->nothing_to_do))
         goto done;
     if ((st = silr_session_open(&s, task, dir, err)) != SILR_OK)
         goto done;
+    s.retry_failed = settings->retry_failed;
     st = stages(&s, classifier, settings, err);
     out->too_many_bad = s.too_many_bad;
 done:

@@ -24,17 +24,27 @@ typedef struct {
     silr_corpus *corpus;
     silr_store *store;    /* NULL without dir */
     int *initial;         /* the annotator's label of each document; SILR_NO_LABEL: abstained */
-    size_t annotated;     /* documents that this session asked for */
+    size_t annotated;     /* annotations that this session asked for */
     silr_sample sample;
-    bool too_many_bad;    /* more rows failed than corpus.max_bad allows; they are in failed.jsonl */
+    silr_buf bad_rows;    /* rows that could not be read, as lines of failed.jsonl */
+    bool too_many_bad;    /* more rows failed than corpus.max_bad allows, or more texts than
+                             annotator.max_failed; they are in failed.jsonl */
+    bool retry_failed;    /* set by the caller: ask again for what has failed */
 } silr_session;
 
 /* Reads the corpus (bad rows go to dir/failed.jsonl, not an error here: see too_many_bad) and opens
  * the run's store. On failure there is nothing to close, though closing does no harm. */
 silr_status silr_session_open(silr_session *s, silr_task *task, const char *dir, silr_error *err);
-/* Annotates the documents that have not been; fills s->initial. SILR_ECANCEL keeps what is done.
- * SILR_EINPUT: every document was left without a label. */
+/* Annotates the documents that have not been; fills s->initial. SILR_ECANCEL, SILR_ELIMIT and
+ * SILR_EPEER keep what is done. SILR_EINPUT: every document was left without a label.
+ *
+ * Of several annotators each is asked, its labels kept as a source of its own, and combined; where
+ * self-refinement is wanted, its rounds too. What failed is in failed.jsonl. */
 silr_status silr_session_annotate(silr_session *s, silr_error *err);
+/* Does annotating this task cost money or need a server? Then it is not done for a look. */
+bool silr_task_asks(const silr_task *task);
+/* What the annotator stands for: the member that annotator.use names, or the task itself. */
+const silr_task *silr_task_in_use(const silr_task *task);
 /* Draws or reads the labelled sample; where an earlier one differs (texts were labelled since),
  * what was computed from it is forgotten. */
 silr_status silr_session_sample(silr_session *s, silr_error *err);
@@ -49,6 +59,7 @@ typedef struct {
 } silr_run_outcome;
 typedef struct {
     bool force;          /* go on where the labels tell too little */
+    bool retry_failed;   /* ask again for what has failed */
     const char *command; /* the line that reproduces it, for the report; NULL: none */
 } silr_run_settings;
 /* All of it: silr_run of silr.h, for callers that listen by themselves. */

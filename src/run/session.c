@@ -1,13 +1,10 @@
 /* session.c - corpus, store, annotations and the labelled sample of one run.
  *
  * Order matters for a process that may be killed at any instant: a fact is written in the same
- * transaction as what it is about, annotations a few thousand at a time, and nothing is asked for
- * that the store already has. */
+ * transaction as what it is about. Annotating is in annotate.c. */
 #include "run/internal.h"
 #include <stdlib.h>
 #include <string.h>
-
-enum { BATCH = 4096 }; /* annotations a transaction */
 
 static silr_status read_corpus(silr_session *s, failed_rows *failed, silr_error *err)
 {
@@ -65,11 +62,13 @@ silr_status silr_session_open(silr_session *s, silr_task *task, const char *dir,
         goto done;
     if ((st = silr_mkdirs(dir, err)) != SILR_OK ||
         (st = silr_store_open(&s->store, dir, task, s->corpus, err)) != SILR_OK ||
-        (st = silr_failed_write(&failed, dir, err)) != SILR_OK ||
+        (st = silr_failed_write(&failed.lines, dir, err)) != SILR_OK ||
         (st = silr_store_begin(s->store, err)) != SILR_OK ||
         (st = silr_store_documents(s->store, s->corpus, err)) != SILR_OK ||
         (st = keep_task(s, err)) != SILR_OK || (st = silr_store_commit(s->store, err)) != SILR_OK)
         goto done;
+    s->bad_rows = failed.lines;
+    failed.lines = (silr_buf){0};
 done:
     silr_buf_clear(&failed.lines);
     if (st != SILR_OK)
@@ -81,105 +80,10 @@ void silr_session_close(silr_session *s)
 {
     silr_sample_clear(&s->sample);
     silr_free(s->initial);
+    silr_buf_clear(&s->bad_rows);
     silr_store_close(s->store);
     silr_corpus_free(s->corpus);
     *s = (silr_session){0};
-}
-
-/* --- annotation ---------------------------------------------------------------------------- */
-
-typedef struct {
-    silr_session *s;
-} annotation_sink;
-
-static silr_status keep_annotation(void *ctx, size_t doc, const silr_annotation *a, silr_error *err)
-{
-    annotation_sink *k = ctx;
-
-    k->s->initial[doc] = a->label;
-    if (!k->s->store)
-        return SILR_OK;
-    return silr_store_annotation(k->s->store, SILR_SOURCE_USED, doc, a, err);
-}
-
-/* The documents still without an annotation; empty texts are never asked about. */
-static silr_status missing(silr_session *s, uint32_t *docs, size_t *n, silr_error *err)
-{
-    size_t total = silr_corpus_size(s->corpus);
-    bool *done = silr_calloc(total + 1, sizeof *done);
-    silr_status st = SILR_OK;
-
-    *n = 0;
-    if (!done)
-        return silr_fail_memory(err);
-    for (size_t i = 0; i < total; i++)
-        s->initial[i] = SILR_NO_LABEL;
-    if (s->store)
-        st = silr_store_annotations(s->store, SILR_SOURCE_USED, total, s->initial, NULL, done, err);
-    for (size_t i = 0; st == SILR_OK && i < total; i++)
-        if (!done[i] && !silr_corpus_empty(s->corpus, i))
-            docs[(*n)++] = (uint32_t)i;
-    silr_free(done);
-    return st;
-}
-
-static silr_status annotate_batches(silr_session *s, const uint32_t *docs, size_t n,
-                                    silr_error *err)
-{
-    silr_annotator *a = NULL;
-    annotation_sink sink = {.s = s};
-    silr_status st = silr_annotator_new(&a, s->task, err);
-
-    for (size_t i = 0; st == SILR_OK && i < n; i += BATCH) {
-        size_t m = n - i < BATCH ? n - i : BATCH;
-        silr_progress("annotating", i, n);
-        if (silr_cancelled()) {
-            st = silr_fail(err, SILR_ECANCEL, "interrupted; %zu of %zu texts are annotated", i, n);
-            break;
-        }
-        if (s->store && (st = silr_store_begin(s->store, err)) != SILR_OK)
-            break;
-        st = a->annotate(a, s->corpus, docs + i, m, keep_annotation, &sink, err);
-        if (s->store && st == SILR_OK)
-            st = silr_store_commit(s->store, err);
-        else if (s->store)
-            silr_store_rollback(s->store);
-        if (st == SILR_OK)
-            s->annotated += m;
-    }
-    silr_annotator_free(a);
-    return st;
-}
-
-silr_status silr_session_annotate(silr_session *s, silr_error *err)
-{
-    size_t total = silr_corpus_size(s->corpus), n = 0, covered = 0;
-    uint32_t *docs = silr_alloc(total + 1, sizeof *docs);
-    silr_status st;
-
-    silr_free(s->initial);
-    s->initial = silr_alloc(total + 1, sizeof *s->initial);
-    if (!docs || !s->initial) {
-        st = silr_fail_memory(err);
-        goto done;
-    }
-    if ((st = missing(s, docs, &n, err)) != SILR_OK)
-        goto done;
-    if (n > 0 && n < total)
-        silr_log(SILR_LOG_DEBUG, "%zu texts are annotated already", total - n);
-    if (n > 0 && (st = annotate_batches(s, docs, n, err)) != SILR_OK)
-        goto done;
-    for (size_t i = 0; i < total; i++)
-        covered += s->initial[i] != SILR_NO_LABEL;
-    silr_log(SILR_LOG_DEBUG, "%zu of %zu texts have a first label", covered, total);
-    if (covered == 0)
-        st = silr_fail(err, SILR_EINPUT,
-                       "the annotator labelled none of the %zu texts; check \"annotator\" in the "
-                       "task file (silr annotate shows what each rule matches)",
-                       total);
-done:
-    silr_free(docs);
-    return st;
 }
 
 /* --- the labelled sample ------------------------------------------------------------------- */

@@ -245,6 +245,20 @@ silr_status silr_store_forget_failed(silr_store *s, size_t *n, silr_error *err)
     return silr_store_leave(s, own, st, err);
 }
 
+silr_status silr_store_forget_refinement(silr_store *s, silr_error *err)
+{
+    static const silr_query what[] = {Q_SAMPLE_CLEAR, Q_FORGET_ITERATIONS, Q_FORGET_LABELS,
+                                      Q_FORGET_EPOCHS, Q_FINAL_CLEAR,       Q_FORGET_STATE};
+    bool own;
+    silr_status st = silr_store_enter(s, &own, err);
+
+    if (st != SILR_OK)
+        return st;
+    for (size_t i = 0; st == SILR_OK && i < sizeof what / sizeof *what; i++)
+        st = forget(s, what[i], -1, err);
+    return silr_store_leave(s, own, st, err);
+}
+
 silr_status silr_store_forget_source(silr_store *s, int source, silr_error *err)
 {
     return forget(s, Q_FORGET_SOURCE, source, err);

@@ -103,6 +103,11 @@ const char *const silr_store_sql[Q_COUNT] = {
                        " (SELECT doc FROM annotations WHERE failed<>0)"),
     [Q_FORGET_FAILED] = "DELETE FROM annotations WHERE failed<>0",
     [Q_FORGET_SOURCE] = "DELETE FROM annotations WHERE source=?1",
+    [Q_FORGET_ITERATIONS] = "DELETE FROM iterations",
+    [Q_FORGET_LABELS] = "DELETE FROM labels",
+    [Q_FORGET_EPOCHS] = "DELETE FROM epochs",
+    [Q_FORGET_STATE] = ("DELETE FROM meta WHERE name IN ('sample','final','verdict','sensitivity',"
+                        "'stage.done') OR name LIKE 'refine.%'"),
     [Q_SAMPLE_CLEAR] = "DELETE FROM sample",
     [Q_SAMPLE_ADD] = "INSERT INTO sample VALUES(?1,?2,?3)",
     [Q_SAMPLE_ALL] = "SELECT doc,truth,weight FROM sample ORDER BY doc",

@@ -72,6 +72,8 @@ silr_status silr_store_reasons(silr_store *s, bool failed, silr_store_reason eac
 /* Takes failed annotations away, of all sources, so that they are asked for again; and the used
  * label of these documents where it was combined from them. *n: documents. */
 silr_status silr_store_forget_failed(silr_store *s, size_t *n, silr_error *err);
+/* Takes away all that was computed from the annotations: sample, iterations, outcome, training state. */
+silr_status silr_store_forget_refinement(silr_store *s, silr_error *err);
 /* Takes all annotations of a source away. */
 silr_status silr_store_forget_source(silr_store *s, int source, silr_error *err);
 

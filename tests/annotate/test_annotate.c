@@ -39,20 +39,6 @@ const char *silr_corpus_column(const silr_corpus *c, size_t i, const char *colum
 {
     return strcmp(column, "llm") == 0 ? c->column[i] : NULL;
 }
-bool silr_task_value(const silr_task *task, const silr_value_map *map, const char *value, int *label)
-{
-    (void)map;
-    if (strcmp(value, "unsure") == 0) {
-        *label = SILR_NO_LABEL;
-        return true;
-    }
-    for (size_t k = 0; k < task->n_classes; k++)
-        if (strcmp(task->classes[k], value) == 0) {
-            *label = (int)k;
-            return true;
-        }
-    return false;
-}
 
 static char *class_names[] = {"sport", "politics", "tech"};
 enum { SPORT, POLITICS, TECH };
@@ -92,7 +78,7 @@ static uint32_t all_docs[4096];
 static silr_status run_on(const silr_task *t, const silr_corpus *c, notes *w)
 {
     silr_annotator *a;
-    silr_status st = silr_annotator_new(&a, t, &err);
+    silr_status st = silr_annotator_new(&a, t, NULL, &err);
 
     memset(w, 0, sizeof *w);
     for (uint32_t i = 0; i < 4096; i++)
@@ -274,10 +260,14 @@ static void bad_patterns_are_named(void **state)
 
 /* --- columns ----------------------------------------------------------------------------------- */
 
+static char *known_values[] = {"sport", "politics", "tech", "unsure"};
+static int known_labels[] = {SPORT, POLITICS, TECH, SILR_NO_LABEL};
+
 static silr_task column_task(void)
 {
     silr_task t = rules_task(NULL, 0);
     t.annotator.kind = SILR_ANNOTATOR_COLUMN;
+    t.annotator.values = (silr_value_map){4, known_values, known_labels};
     t.annotator.column = (char *)"llm";
     return t;
 }
@@ -507,7 +497,7 @@ static void stops_when_told(void **state)
     silr_annotator *a;
     (void)state;
 
-    assert_int_equal(silr_annotator_new(&a, &t, &err), SILR_OK);
+    assert_int_equal(silr_annotator_new(&a, &t, NULL, &err), SILR_OK);
     memset(&book, 0, sizeof book);
     book.stop_at = 1500;
     assert_int_equal(a->annotate(a, &c, all_docs, c.n, write_down, &book, &err), SILR_EIO);

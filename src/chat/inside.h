@@ -1,0 +1,55 @@
+/* inside.h - shared by ask.c, flights.c, probe.c and batch.c; unknown outside the folder. */
+#ifndef SILR_CHAT_INSIDE_H
+#define SILR_CHAT_INSIDE_H
+
+#include "chat/chat.h"
+#include "http/http.h"
+
+enum { NOTES = 40 };
+
+struct silr_chat {
+    const silr_task *task;
+    silr_ledger *ledger;
+    silr_http *http;
+    silr_prompt *prompt;         /* made for `server` */
+    const silr_example *example; /* drawn ones; NULL: the task's */
+    size_t n_examples;
+    silr_buf url;                /* of the chat completions */
+    silr_server server;
+    bool known;                  /* server is settled */
+    int tried;                   /* wishes dropped at random while it is not */
+    char *key;                   /* NULL: none */
+    double started;              /* of this call */
+    double spent, dearest;       /* of the run so far, and its dearest answer; NAN: no prices */
+    int64_t sent, answers;       /* of this call */
+    double round_trip;           /* of a request, a moving average in seconds; 0: none yet */
+    struct {
+        char what[60];
+        int64_t n;
+    } note[NOTES]; /* what happened since the last commit */
+    size_t n_notes;
+    silr_buf messages, body, reply; /* memory for one at a time */
+};
+
+/* The server's description from the ledger, or hopes; the prompt that fits it. */
+silr_status silr_chat_settle(silr_chat *c, silr_error *err);
+/* Keeps what was found out, in the caller's transaction. */
+silr_status silr_chat_remember(silr_chat *c, silr_error *err);
+/* The prompt anew after the server's description has changed. */
+silr_status silr_chat_reword(silr_chat *c, silr_error *err);
+
+/* The body of item i's request for a sample into c->body, and its identity. former answers are found
+ * in the ledger. *ready false: a former round has no answer, *why says so. */
+silr_status silr_chat_compose(silr_chat *c, const silr_chat_job *job, size_t i, int sample,
+                              silr_ask_id *id, bool *ready, const char **why, silr_error *err);
+/* Adds one to what happened on the way; written down by the next silr_chat_notes. */
+void silr_chat_note(silr_chat *c, const char *what);
+silr_status silr_chat_notes(silr_chat *c, silr_error *err); /* in the caller's transaction */
+/* Keeps an answer in the ledger, in the caller's transaction; adds it to what was spent. */
+silr_status silr_chat_keep(silr_chat *c, const silr_ask_id *id, const silr_reply *reply,
+                           const char *body, size_t len, size_t asked, double seconds,
+                           silr_origin origin, silr_error *err);
+/* Whether a limit of the user's is reached; in_flight: requests whose cost is still to come. */
+silr_status silr_chat_limits(const silr_chat *c, size_t in_flight, silr_error *err);
+
+#endif

@@ -1,0 +1,82 @@
+/* http.h - many HTTP requests at once over kept-alive connections; knows nothing of what they say.
+ *
+ * The one folder that includes curl.h. Requests go out when they are sent; their ends are collected
+ * one by one on the calling thread:
+ *
+ *     silr_http_send(h, &request, tag, err);          any number
+ *     while (silr_http_in_flight(h) > 0) {
+ *         silr_http_wait(h, 1.0, err);                something happened, or a second passed
+ *         while (silr_http_next(h, &reply)) ...       reply.tag says whose it is
+ *     }
+ *
+ * Redirects are not followed, as a key must not travel on; certificates are verified; proxies and
+ * SSL_CERT_FILE, SSL_CERT_DIR of the environment are honoured; bodies are unpacked and bounded. */
+#ifndef SILR_HTTP_H
+#define SILR_HTTP_H
+
+#include "base/base.h"
+
+typedef struct silr_http silr_http;
+
+typedef struct {
+    double connect_timeout, timeout; /* seconds; a request has ended after `timeout`, one way or other */
+    size_t max_body;                 /* bytes of a body, unpacked */
+    size_t max_connections;
+    const char *secret;              /* the key, replaced by [key] where a server sends it back; NULL */
+} silr_http_opts;
+
+silr_status silr_http_new(silr_http **out, const silr_http_opts *o, silr_error *err);
+void silr_http_free(silr_http *h); /* what is in flight is dropped; NULL is fine */
+
+/* A header for every request: "Name: value". SILR_ENOMEM. */
+silr_status silr_http_header(silr_http *h, const char *line, silr_error *err);
+
+typedef struct {
+    const char *method;       /* "GET", "POST" */
+    const char *url;
+    const char *body;         /* borrowed until the request has ended; NULL: none */
+    size_t len;
+    const char *content_type; /* NULL: application/json */
+    size_t max_body;          /* 0: as for all */
+} silr_http_request;
+
+/* How it ended. Only SILR_HTTP_DONE has a status and a body. */
+typedef enum {
+    SILR_HTTP_DONE,
+    SILR_HTTP_CONNECT,  /* no such host, refused, proxy */
+    SILR_HTTP_TLS,      /* the certificate or the handshake */
+    SILR_HTTP_TIMEOUT,
+    SILR_HTTP_BROKEN,   /* the connection ended before the answer did, or the answer is not HTTP */
+    SILR_HTTP_TOO_LARGE
+} silr_http_end;
+
+typedef struct {
+    void *tag;
+    silr_http_end end;
+    int status;
+    char *body;     /* ends with NUL; NULL when empty; lives until the next silr_http_next */
+    size_t len;
+    double seconds;
+    char why[200];          /* of an end that is not SILR_HTTP_DONE */
+    double retry_after;     /* seconds; NAN: not told */
+    double remaining_requests, reset_requests, remaining_tokens, reset_tokens; /* NAN: not told */
+    char location[200];     /* of a redirect */
+} silr_http_reply;
+
+silr_status silr_http_send(silr_http *h, const silr_http_request *r, void *tag, silr_error *err);
+silr_status silr_http_wait(silr_http *h, double seconds, silr_error *err);
+bool silr_http_next(silr_http *h, silr_http_reply *out);
+size_t silr_http_in_flight(const silr_http *h); /* sent and not collected */
+void silr_http_drop(silr_http *h); /* forgets all that is in flight */
+
+/* --- headers, also for tests --------------------------------------------------------------------- */
+
+/* "7", "0.5" seconds, or an HTTP date against `now` (unix time). NAN: neither. Never negative. */
+double silr_http_retry_after(const char *value, size_t len, double now);
+/* "1s", "6m0s", "120ms", "1h2m", "0.5", a number of seconds. NAN: something else. */
+double silr_http_duration(const char *value, size_t len);
+/* Replaces every occurrence of secret in body[len] by [key], in place; the new length. Secrets of
+ * fewer than 4 bytes are left: they would match anything. */
+size_t silr_http_redact(char *body, size_t len, const char *secret);
+
+#endif
