@@ -15,6 +15,7 @@
 #ifndef SILR_RUN_H
 #define SILR_RUN_H
 
+#include "agree/agree.h"
 #include "priors/priors.h"
 #include "store/store.h"
 
@@ -45,6 +46,14 @@ silr_status silr_session_annotate(silr_session *s, silr_error *err);
 bool silr_task_asks(const silr_task *task);
 /* What the annotator stands for: the member that annotator.use names, or the task itself. */
 const silr_task *silr_task_in_use(const silr_task *task);
+/* What each of several annotators said, from the store; M = 0: there is one alone. Yours. */
+typedef struct {
+    silr_votes votes;
+    int **label; /* [M][n] */
+} silr_member_votes;
+silr_status silr_session_votes(silr_member_votes *out, silr_store *store, const silr_task *task,
+                               size_t n, silr_error *err);
+void silr_votes_clear(silr_member_votes *v);
 /* Draws or reads the labelled sample; where an earlier one differs (texts were labelled since),
  * what was computed from it is forgotten. */
 silr_status silr_session_sample(silr_session *s, silr_error *err);
