@@ -58,6 +58,17 @@ static silr_status take_key(silr_chat *c, const char *base, silr_error *err)
     return st;
 }
 
+static silr_status set_address(silr_chat *c, silr_error *err)
+{
+    const char *base = silr_chat_url(c->task);
+
+    if (strncmp(base, "http://", 7) != 0 && strncmp(base, "https://", 8) != 0)
+        return silr_fail(err, SILR_EPEER, "OPENAI_BASE_URL is \"%.100s\": it must begin with http:// or "
+                         "https://", base);
+    silr_request_url(base, "/chat/completions", &c->url);
+    return c->url.failed ? silr_fail_memory(err) : SILR_OK;
+}
+
 static silr_status connect_up(silr_chat *c, silr_error *err)
 {
     const silr_chat_settings *s = &c->task->annotator.chat;
@@ -66,12 +77,6 @@ static silr_status connect_up(silr_chat *c, silr_error *err)
                         .max_body = SILR_REPLY_MAX, .max_connections = (size_t)s->concurrency};
     silr_status st;
 
-    if (strncmp(base, "http://", 7) != 0 && strncmp(base, "https://", 8) != 0)
-        return silr_fail(err, SILR_EPEER, "OPENAI_BASE_URL is \"%.100s\": it must begin with http:// or "
-                         "https://", base);
-    silr_request_url(base, "/chat/completions", &c->url);
-    if (c->url.failed)
-        return silr_fail_memory(err);
     if ((st = take_key(c, base, err)) != SILR_OK)
         return st;
     return c->http ? SILR_OK : silr_http_new(&c->http, &o, err);
@@ -92,8 +97,9 @@ static silr_status look_at_ledger(silr_chat *c, silr_error *err)
     return SILR_OK;
 }
 
-silr_status silr_chat_new(silr_chat **out, const silr_task *task, silr_ledger *ledger,
-                          const silr_example *examples, size_t n_examples, silr_error *err)
+silr_status silr_chat_start(silr_chat **out, const silr_task *task, silr_ledger *ledger,
+                            const silr_example *examples, size_t n_examples, bool sends,
+                            silr_error *err)
 {
     silr_chat *c = silr_calloc(1, sizeof *c);
     silr_status st;
@@ -106,7 +112,8 @@ silr_status silr_chat_new(silr_chat **out, const silr_task *task, silr_ledger *l
     c->example = examples;
     c->n_examples = n_examples;
     c->started = silr_now();
-    if ((st = connect_up(c, err)) == SILR_OK && (st = look_at_ledger(c, err)) == SILR_OK)
+    if ((st = set_address(c, err)) == SILR_OK && (!sends || (st = connect_up(c, err)) == SILR_OK) &&
+        (st = look_at_ledger(c, err)) == SILR_OK)
         st = silr_chat_settle(c, err);
     if (st != SILR_OK) {
         silr_chat_free(c);
@@ -114,6 +121,12 @@ silr_status silr_chat_new(silr_chat **out, const silr_task *task, silr_ledger *l
     }
     *out = c;
     return SILR_OK;
+}
+
+silr_status silr_chat_new(silr_chat **out, const silr_task *task, silr_ledger *ledger,
+                          const silr_example *examples, size_t n_examples, silr_error *err)
+{
+    return silr_chat_start(out, task, ledger, examples, n_examples, true, err);
 }
 
 void silr_chat_free(silr_chat *c)

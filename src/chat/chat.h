@@ -171,8 +171,20 @@ silr_status silr_chat_ask(silr_chat *c, const silr_chat_job *job, silr_error *er
 int silr_chat_samples(const silr_chat *c);
 /* What was found out about the server; NULL: nothing yet. */
 const silr_server *silr_chat_server(const silr_chat *c);
-/* Finds out, by one small question of its own that is kept nowhere. what: how it went, in words. */
-silr_status silr_chat_probe(silr_chat *c, silr_buf *what, silr_error *err);
+/* What asking would take, without asking. */
+typedef struct {
+    size_t texts, known;    /* known: the ledger has all their answers */
+    size_t requests;        /* to be sent */
+    double bytes;           /* of their bodies */
+    size_t measured_on;     /* answers that the tokens were measured on; 0: four bytes a token */
+    double in, in_low, in_high, out, out_low, out_high; /* tokens to come, with 95 % intervals */
+    double cost, cost_low, cost_high; /* NAN: no price */
+    double seconds;         /* at the task's concurrency, by the answers so far; NAN: none */
+} silr_plan;
+/* Needs no key and sends nothing. ledger NULL: nothing has been asked yet. */
+silr_status silr_chat_plan(silr_plan *out, const silr_task *task, silr_ledger *ledger,
+                           const silr_example *examples, size_t n_examples,
+                           const silr_chat_job *job, silr_error *err);
 
 /* The Batch API, for the same job; see batch.c. */
 silr_status silr_chat_batch(silr_chat *c, const silr_chat_job *job, silr_error *err);

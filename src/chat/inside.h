@@ -31,6 +31,10 @@ struct silr_chat {
     silr_buf messages, body, reply; /* memory for one at a time */
 };
 
+/* As silr_chat_new; one that does not send needs no key and has no connections. */
+silr_status silr_chat_start(silr_chat **out, const silr_task *task, silr_ledger *ledger,
+                            const silr_example *examples, size_t n_examples, bool sends,
+                            silr_error *err);
 /* The server's description from the ledger, or hopes; the prompt that fits it. */
 silr_status silr_chat_settle(silr_chat *c, silr_error *err);
 /* Keeps what was found out, in the caller's transaction. */

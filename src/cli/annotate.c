@@ -1,6 +1,7 @@
 /* annotate.c - silr annotate: the first labels, and what each rule did. */
 #include "annotate/annotator.h"
 #include "cli/cli.h"
+#include "report/report.h"
 #include "run/run.h"
 #include <stdio.h>
 #include <string.h>
@@ -115,31 +116,36 @@ static silr_status table(silr_session *s, bool as_json, silr_error *err)
     return st;
 }
 
-/* --dry-run: what would be asked, without asking or writing. */
-static silr_status dry_run(const cli_args *a, silr_task *task, silr_error *err)
+/* Of language models and of several annotators: who said how much, and what it took. */
+static silr_status account(silr_session *s, bool as_json, silr_error *err)
 {
-    silr_session s;
-    silr_status st = silr_session_open(&s, task, NULL, err);
-    size_t n, bytes = 0, len, asked = 0;
-    const char *kind = task->annotator.kind == SILR_ANNOTATOR_RULES ? "rules" : "column";
+    silr_annotators a;
+    silr_buf b = {0};
+    silr_error ignored;
+    silr_status st;
 
-    if (st != SILR_OK)
+    silr_session_sample(s, &ignored); /* a task that has no sample yet gets no accuracies */
+    if ((st = silr_annotators_read(&a, s->task, s->corpus, s->store, err)) != SILR_OK)
         return st;
-    n = silr_corpus_size(s.corpus);
-    for (size_t i = 0; i < n; i++) {
-        if (silr_corpus_empty(s.corpus, i))
-            continue;
-        silr_corpus_text(s.corpus, i, &len);
-        asked++;
-        bytes += len;
+    if (as_json) {
+        silr_annotators_json(&a, &b);
+        silr_buf_putc(&b, '\n');
+    } else {
+        silr_annotators_text(&a, &b);
     }
     cli_terminal_clear();
-    if (a->json)
-        printf("{\"annotator\":\"%s\",\"texts\":%zu,\"bytes\":%zu,\"cost\":0}\n", kind, asked, bytes);
+    if (b.failed)
+        st = silr_fail_memory(err);
     else
-        printf("annotator %s: %zu texts, %zu bytes; works here, costs nothing\n", kind, asked, bytes);
-    silr_session_close(&s);
-    return SILR_OK;
+        fwrite(b.data, 1, b.len, stdout);
+    silr_buf_clear(&b);
+    silr_annotators_clear(&a);
+    return st;
+}
+
+static bool asks_or_several(const silr_task *task)
+{
+    return silr_task_asks(task) || silr_task_in_use(task)->annotator.kind == SILR_ANNOTATOR_SEVERAL;
 }
 
 static int annotate(const cli_args *a)
@@ -155,13 +161,13 @@ static int annotate(const cli_args *a)
         return cli_complain(st, &err);
     cli_signals_start();
     if (a->dry_run)
-        st = dry_run(a, task, &err);
+        st = cli_dry_run(a, task, &err);
     else if (!(dir = cli_run_dir(a, task)))
         st = silr_fail_memory(&err);
     else if ((st = silr_session_open(&s, task, dir, &err)) == SILR_OK) {
         s.retry_failed = a->retry_failed;
         if ((st = silr_session_annotate(&s, &err)) == SILR_OK)
-            st = table(&s, a->json, &err);
+            st = asks_or_several(task) ? account(&s, a->json, &err) : table(&s, a->json, &err);
     }
     code = cli_end("annotate", a, st, &err);
     if (st == SILR_OK && s.too_many_bad) {

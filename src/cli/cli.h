@@ -120,6 +120,8 @@ char *cli_run_dir(const cli_args *a, const silr_task *task);
 silr_status cli_rows_end(int got);
 /* On stderr: more failed than the task allows, and where it is. */
 void cli_say_failed(const silr_task *task, const char *dir);
+/* silr annotate --dry-run: what would be asked and what it would take; asks and writes nothing. */
+silr_status cli_dry_run(const cli_args *a, silr_task *task, silr_error *err);
 /* Ends a stateful command: complains, and says how to go on where it was interrupted. */
 int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err);
 

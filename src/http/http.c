@@ -533,3 +533,8 @@ size_t silr_http_in_flight(const silr_http *h)
 {
     return h->in_flight;
 }
+
+const char *silr_http_library(void)
+{
+    return curl_version_info(CURLVERSION_NOW)->version;
+}

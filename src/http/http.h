@@ -69,6 +69,8 @@ bool silr_http_next(silr_http *h, silr_http_reply *out);
 size_t silr_http_in_flight(const silr_http *h); /* sent and not collected */
 void silr_http_drop(silr_http *h); /* forgets all that is in flight */
 
+const char *silr_http_library(void); /* libcurl's version */
+
 /* --- headers, also for tests --------------------------------------------------------------------- */
 
 /* "7", "0.5" seconds, or an HTTP date against `now` (unix time). NAN: neither. Never negative. */

@@ -170,7 +170,7 @@ silr_status silr_ledger_find(silr_ledger *l, const silr_ask_id *id, silr_buf *re
     if (find(l, &l->shared, id, reply, usage, &model, found, &mine) != SILR_OK) {
         *found = false;
         silr_ledger_drop_cache(l, &mine);
-    } else if (*found) {
+    } else if (*found && !l->read_only) {
         st = take_over(l, id, reply, usage, model.data, err);
     }
     silr_buf_clear(&model);

@@ -84,6 +84,7 @@ silr_status silr_ledger_on(silr_ledger **out, struct sqlite3 *db, const char *pa
         return silr_fail_memory(err);
     l->own.db = db;
     l->own.path = path;
+    l->read_only = sqlite3_db_readonly(db, "main") == 1;
     return SILR_OK;
 }
 
@@ -91,13 +92,31 @@ void silr_ledger_free(silr_ledger *l)
 {
     if (!l)
         return;
-    close_file(&l->own, false);
+    close_file(&l->own, l->in_memory);
     close_file(&l->shared, true);
     ZSTD_freeCCtx(l->pack);
     ZSTD_freeDCtx(l->unpack);
     silr_buf_clear(&l->packed);
     silr_free(l->shared_path);
     silr_free(l);
+}
+
+silr_status silr_ledger_in_memory(silr_ledger **out, silr_error *err)
+{
+    sqlite3 *db = NULL;
+    silr_status st;
+    int rc;
+
+    silr_mem_install();
+    rc = sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, silr_ledger_schema, NULL, NULL, NULL);
+    st = rc == SQLITE_OK ? silr_ledger_on(out, db, "memory", err) : silr_db_fail(db, "memory", rc, err);
+    if (st != SILR_OK)
+        sqlite3_close(db);
+    else
+        (*out)->in_memory = true;
+    return st;
 }
 
 /* --- the cache file ---------------------------------------------------------------------------- */

@@ -24,6 +24,8 @@ extern const char silr_ledger_schema[];
 
 /* A ledger in an open file that has the tables; db and path are borrowed. */
 silr_status silr_ledger_on(silr_ledger **out, struct sqlite3 *db, const char *path, silr_error *err);
+/* One in memory, for questions whose answers nobody keeps. */
+silr_status silr_ledger_in_memory(silr_ledger **out, silr_error *err);
 /* Joins a cache file, which is made when it is not there. SILR_EINPUT: the file is something else. */
 silr_status silr_ledger_share(silr_ledger *l, const char *path, silr_error *err);
 void silr_ledger_free(silr_ledger *l); /* NULL is fine */

@@ -27,6 +27,7 @@ void silr_facts_clear(silr_facts *f)
     silr_free(f->final);
     silr_free(f->prob);
     silr_free(f->known);
+    silr_annotators_clear(&f->annotators);
     silr_buf_clear(&f->start);
     silr_buf_clear(&f->end);
     silr_buf_clear(&f->command);
@@ -216,7 +217,8 @@ silr_status silr_facts_read(silr_facts *f, const silr_task *task, const silr_cor
         (st = silr_store_final_get(store, f->n, f->K, f->final, f->prob, &f->finished, err)) !=
             SILR_OK ||
         (st = known(f, store, err)) != SILR_OK || (st = names(f, store, err)) != SILR_OK ||
-        (st = accounts(f, store, err)) != SILR_OK)
+        (st = accounts(f, store, err)) != SILR_OK ||
+        (st = silr_annotators_read(&f->annotators, task, corpus, store, err)) != SILR_OK)
         goto done;
     st = silr_facts_derive(f, err);
 done:

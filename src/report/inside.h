@@ -43,6 +43,7 @@ typedef struct {
     size_t gained;                             /* had none, have one */
     silr_interval before, after;               /* estimated accuracy; NAN: none */
     silr_buf start, end, command, sensitivity; /* left by name; may be empty */
+    silr_annotators annotators;
     silr_buf verdict, advice; /* go, warn, refuse, swap (D1), and the sentence that goes with it */
 } silr_facts;
 

@@ -2,6 +2,7 @@
  *
  * Which program, which settings and where each came from, which data (by hash), which split, on
  * what machine, with which libraries, when, and at what cost. */
+#include "http/http.h"
 #include "report/inside.h"
 
 #include <dirent.h>
@@ -52,6 +53,8 @@ void silr_libraries_render(silr_buf *b)
     silr_buf_putc(b, ',');
     text(b, "zstd", ZSTD_versionString());
     silr_buf_printf(b, ",\"xxhash\":\"%u.%u.%u\",", x / 10000, x / 100 % 100, x % 100);
+    text(b, "libcurl", silr_http_library());
+    silr_buf_putc(b, ',');
     text(b, "openssl", OpenSSL_version(OPENSSL_VERSION_STRING));
     silr_buf_putc(b, '}');
 }
@@ -206,6 +209,10 @@ void silr_manifest_render(const silr_facts *f, silr_buf *b)
     text(b, "start", f->start.len ? f->start.data : NULL);
     silr_buf_putc(b, ',');
     text(b, "end", f->end.len ? f->end.data : NULL);
-    silr_buf_printf(b, ",\n\"peak_memory_bytes\":%llu,\n\"cost\":0}\n",
+    silr_buf_puts(b, ",\n\"annotation\":");
+    silr_annotators_json(&f->annotators, b);
+    silr_buf_printf(b, ",\n\"peak_memory_bytes\":%llu,\n\"cost\":",
                     (unsigned long long)silr_peak_memory());
+    silr_buf_number(b, f->annotators.model ? f->annotators.sums.cost : 0, 10);
+    silr_buf_puts(b, "}\n");
 }

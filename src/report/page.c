@@ -126,8 +126,10 @@ static void head(const silr_facts *f, silr_buf *b)
                          "used.</strong> These figures show what the method could do at best; they "
                          "do not show what it does with the labels you have.</p>\n");
     silr_buf_puts(b, "<nav><a href=\"#answer\">Answer</a> <a href=\"#curves\">Iterations</a> "
-                     "<a href=\"#sure\">How sure</a> <a href=\"#confusion\">Classes</a> "
-                     "<a href=\"#changed\">Changed texts</a> <a href=\"#corpus\">Corpus</a> "
+                     "<a href=\"#sure\">How sure</a> <a href=\"#confusion\">Classes</a> ");
+    if (f->annotators.model || f->annotators.several)
+        silr_buf_puts(b, "<a href=\"#annotators\">Annotators</a> ");
+    silr_buf_puts(b, "<a href=\"#changed\">Changed texts</a> <a href=\"#corpus\">Corpus</a> "
                      "<a href=\"#reproduce\">Reproduce</a></nav>\n");
 }
 
@@ -141,6 +143,7 @@ static silr_status page(const silr_facts *f, silr_buf *b, silr_error *err)
     silr_section_curves(f, b);
     silr_section_sure(f, b);
     silr_section_confusion(f, b);
+    silr_section_asked(f, b);
     if ((st = silr_section_rules(f, b, err)) != SILR_OK ||
         (st = silr_section_texts(f, b, err)) != SILR_OK)
         return st;

@@ -24,6 +24,7 @@ void silr_section_answer(const silr_facts *f, silr_buf *b);
 void silr_section_curves(const silr_facts *f, silr_buf *b);
 void silr_section_sure(const silr_facts *f, silr_buf *b);
 void silr_section_confusion(const silr_facts *f, silr_buf *b);
+void silr_section_asked(const silr_facts *f, silr_buf *b);
 silr_status silr_section_rules(const silr_facts *f, silr_buf *b, silr_error *err);
 silr_status silr_section_texts(const silr_facts *f, silr_buf *b, silr_error *err);
 void silr_section_sensitivity(const silr_facts *f, silr_buf *b);

@@ -12,27 +12,6 @@
 
 enum { BATCH = 4096 }; /* annotations a transaction */
 
-/* --- who is asked -------------------------------------------------------------------------------- */
-
-const silr_task *silr_task_in_use(const silr_task *task)
-{
-    for (size_t i = 0; task->annotator.use && i < task->annotator.n_members; i++)
-        if (strcmp(silr_task_annotator(task->annotator.member[i]), task->annotator.use) == 0)
-            return task->annotator.member[i];
-    return task;
-}
-
-bool silr_task_asks(const silr_task *task)
-{
-    const silr_task *used = silr_task_in_use(task);
-    bool asks = used->annotator.kind == SILR_ANNOTATOR_CHAT;
-
-    for (size_t i = 0; used->annotator.kind == SILR_ANNOTATOR_SEVERAL &&
-                       i < used->annotator.n_members; i++)
-        asks = asks || used->annotator.member[i]->annotator.kind == SILR_ANNOTATOR_CHAT;
-    return asks;
-}
-
 /* --- one source ---------------------------------------------------------------------------------- */
 
 /* What one annotator is to do. */
@@ -102,52 +81,24 @@ static silr_status in_batches(errand *e, silr_annotator *a, const uint32_t *docs
     return st;
 }
 
-/* The examples of this annotator: the first so many of those that were drawn. */
-static silr_status take_examples(const errand *e, silr_annotator_means *means, silr_error *err)
-{
-    size_t n = e->task->annotator.kind == SILR_ANNOTATOR_CHAT
-                   ? (size_t)e->task->annotator.chat.draw_examples : 0;
-    silr_example *x;
-
-    if (n == 0)
-        return SILR_OK;
-    if (!(x = silr_calloc(n, sizeof *x)))
-        return silr_fail_memory(err);
-    for (size_t i = 0; i < n && i < e->examples->n_examples; i++) {
-        size_t at = e->examples->example[i], len;
-        const char *text = silr_corpus_text(e->s->corpus, e->examples->doc[at], &len);
-        x[i] = (silr_example){silr_strndup(text, len), e->examples->truth[at]};
-        means->n_examples++;
-    }
-    means->example = x;
-    for (size_t i = 0; i < means->n_examples; i++)
-        if (!x[i].text)
-            return silr_fail_memory(err);
-    return SILR_OK;
-}
-
-static void drop_examples(silr_annotator_means *means)
-{
-    for (size_t i = 0; i < means->n_examples; i++)
-        silr_free(means->example[i].text);
-    silr_free((void *)(uintptr_t)means->example);
-}
-
 static silr_status ask(errand *e, const uint32_t *docs, size_t n, silr_error *err)
 {
     silr_session *s = e->s;
     silr_annotator_means means = {.ledger = s->store ? silr_store_ledger(s->store) : NULL,
                                   .round = e->round};
     silr_annotator *a = NULL;
-    silr_status st = take_examples(e, &means, err);
+    silr_shown shown;
+    silr_status st = silr_shown_make(&shown, e->task, s->corpus, e->examples, err);
 
+    means.example = shown.n > 0 ? shown.example : NULL;
+    means.n_examples = shown.n;
     if (st == SILR_OK)
         st = silr_annotator_new(&a, e->task, &means, err);
     if (st == SILR_OK)
         st = a->commits ? a->annotate(a, s->corpus, docs, n, keep, e, err)
                         : in_batches(e, a, docs, n, err);
     silr_annotator_free(a);
-    drop_examples(&means);
+    silr_shown_clear(&shown);
     return st;
 }
 
@@ -174,27 +125,6 @@ static silr_status run_errand(errand *e, silr_error *err)
 }
 
 /* --- examples ------------------------------------------------------------------------------------ */
-
-/* Documents that the prompt shows, and those in a group with one, have no label of the annotator's:
- * it would only be repeating what it was told. */
-static silr_status hold_examples(const silr_session *s, const silr_examples *e, bool **held,
-                                 silr_error *err)
-{
-    size_t total = silr_corpus_size(s->corpus);
-    bool *group = silr_calloc(silr_corpus_groups(s->corpus) + 1, sizeof *group);
-
-    *held = NULL;
-    if (!group || !(*held = silr_calloc(total + 1, sizeof **held))) {
-        silr_free(group);
-        return silr_fail_memory(err);
-    }
-    for (size_t i = 0; i < e->n_examples; i++)
-        group[silr_corpus_group(s->corpus, e->doc[e->example[i]])] = true;
-    for (size_t i = 0; i < total; i++)
-        (*held)[i] = group[silr_corpus_group(s->corpus, i)];
-    silr_free(group);
-    return SILR_OK;
-}
 
 /* Says so in the store, so that each document's lack of a label has its reason. */
 static silr_status note_held(errand *e, silr_error *err)
@@ -236,6 +166,21 @@ static silr_status with_rounds(errand e, int member, silr_error *err)
     return st;
 }
 
+/* What an earlier session has put together, when nobody has said anything new since. */
+static silr_status take_combined(silr_session *s, const silr_task *task, silr_error *err)
+{
+    size_t n = silr_corpus_size(s->corpus);
+    bool *done = silr_calloc(n + 1, sizeof *done), all = done != NULL;
+    silr_status st = done ? silr_store_annotations(s->store, SILR_SOURCE_USED, n, s->initial, NULL,
+                                                   done, err)
+                          : silr_fail_memory(err);
+
+    for (size_t i = 0; st == SILR_OK && i < n; i++)
+        all = all && (done[i] || silr_corpus_empty(s->corpus, i));
+    silr_free(done);
+    return st == SILR_OK && !all ? silr_session_combine(s, task, err) : st;
+}
+
 static silr_status all_members(errand e, silr_error *err)
 {
     const silr_task *task = e.task;
@@ -249,7 +194,9 @@ static silr_status all_members(errand e, silr_error *err)
         e.label = NULL;
         st = with_rounds(e, (int)m + 1, err);
     }
-    return st == SILR_OK ? silr_session_combine(e.s, task, err) : st;
+    if (st != SILR_OK)
+        return st;
+    return e.s->annotated > 0 ? silr_session_combine(e.s, task, err) : take_combined(e.s, task, err);
 }
 
 static silr_status annotate_all(silr_session *s, silr_error *err)
@@ -261,7 +208,7 @@ static silr_status annotate_all(silr_session *s, silr_error *err)
     silr_status st = silr_examples_draw(&examples, e.task, s->corpus, err);
 
     if (st == SILR_OK && examples.n_examples > 0)
-        st = hold_examples(s, &examples, &held, err);
+        st = silr_examples_hold(&held, s->corpus, &examples, err);
     e.examples = &examples;
     e.held = held;
     if (st == SILR_OK)

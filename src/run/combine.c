@@ -8,39 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-void silr_votes_clear(silr_member_votes *v)
-{
-    for (int m = 0; v->label && m < v->votes.M; m++)
-        silr_free(v->label[m]);
-    silr_free(v->label);
-    *v = (silr_member_votes){0};
-}
-
-silr_status silr_session_votes(silr_member_votes *out, silr_store *store, const silr_task *task,
-                               size_t n, silr_error *err)
-{
-    const silr_task *used = silr_task_in_use(task);
-    size_t M = used->annotator.kind == SILR_ANNOTATOR_SEVERAL ? used->annotator.n_members : 0;
-    silr_status st = SILR_OK;
-
-    *out = (silr_member_votes){.votes = {.n = n, .M = (int)M, .K = (int)task->n_classes}};
-    if (M == 0)
-        return SILR_OK;
-    if (!(out->label = silr_calloc(M, sizeof *out->label)))
-        return silr_fail_memory(err);
-    for (size_t m = 0; m < M && st == SILR_OK; m++) {
-        if (!(out->label[m] = silr_alloc(n + 1, sizeof **out->label)))
-            st = silr_fail_memory(err);
-        else
-            st = silr_store_annotations(store, SILR_SOURCE((int)m + 1, 0), n, out->label[m], NULL,
-                                        NULL, err);
-    }
-    out->votes.label = (const int *const *)out->label;
-    if (st != SILR_OK)
-        silr_votes_clear(out);
-    return st;
-}
-
 /* --- putting together ---------------------------------------------------------------------------- */
 
 static void tell_doubts(const silr_dawid_skene *d)
@@ -110,14 +77,14 @@ silr_status silr_session_combine(silr_session *s, const silr_task *task, silr_er
 {
     size_t n = silr_corpus_size(s->corpus);
     double *confidence = silr_alloc(n + 1, sizeof *confidence);
-    silr_member_votes v = {0};
+    silr_store_voters v = {0};
     silr_status st = confidence ? SILR_OK : silr_fail_memory(err);
 
-    if (st == SILR_OK && (st = silr_session_votes(&v, s->store, task, n, err)) == SILR_OK &&
+    if (st == SILR_OK && (st = silr_store_votes(&v, s->store, task, n, err)) == SILR_OK &&
         (st = put_together(&v.votes, task->annotator.combine, s->initial, confidence, err)) ==
             SILR_OK)
         st = keep(s, &v.votes, task->annotator.combine, confidence, err);
-    silr_votes_clear(&v);
+    silr_store_votes_clear(&v);
     silr_free(confidence);
     return st;
 }

@@ -24,6 +24,18 @@ silr_status silr_failed_row(void *ctx, const char *file, uint64_t line, const ch
 silr_status silr_failed_write(const silr_buf *lines, const char *dir, silr_error *err);
 /* The same with the texts to which no answer could be had; sets s->too_many_bad. */
 silr_status silr_session_failures(silr_session *s, silr_error *err);
+/* The examples of one annotator: the first so many of those that were drawn. n = 0: its own. */
+typedef struct {
+    size_t n;
+    silr_example *example;
+} silr_shown;
+silr_status silr_shown_make(silr_shown *out, const silr_task *task, const silr_corpus *c,
+                            const silr_examples *e, silr_error *err);
+void silr_shown_clear(silr_shown *s);
+/* Documents that the prompt shows, and those in a group with one: an annotator's label of them would
+ * only repeat what it was told. (*held)[documents], yours. */
+silr_status silr_examples_hold(bool **held, const silr_corpus *c, const silr_examples *e,
+                               silr_error *err);
 /* Source 0 from the members' labels (annotator.combine); fills s->initial. */
 silr_status silr_session_combine(silr_session *s, const silr_task *task, silr_error *err);
 

@@ -15,7 +15,7 @@
 #ifndef SILR_RUN_H
 #define SILR_RUN_H
 
-#include "agree/agree.h"
+#include "chat/chat.h"
 #include "priors/priors.h"
 #include "store/store.h"
 
@@ -42,21 +42,13 @@ silr_status silr_session_open(silr_session *s, silr_task *task, const char *dir,
  * Of several annotators each is asked, its labels kept as a source of its own, and combined; where
  * self-refinement is wanted, its rounds too. What failed is in failed.jsonl. */
 silr_status silr_session_annotate(silr_session *s, silr_error *err);
-/* Does annotating this task cost money or need a server? Then it is not done for a look. */
-bool silr_task_asks(const silr_task *task);
-/* What the annotator stands for: the member that annotator.use names, or the task itself. */
-const silr_task *silr_task_in_use(const silr_task *task);
-/* What each of several annotators said, from the store; M = 0: there is one alone. Yours. */
-typedef struct {
-    silr_votes votes;
-    int **label; /* [M][n] */
-} silr_member_votes;
-silr_status silr_session_votes(silr_member_votes *out, silr_store *store, const silr_task *task,
-                               size_t n, silr_error *err);
-void silr_votes_clear(silr_member_votes *v);
 /* Draws or reads the labelled sample; where an earlier one differs (texts were labelled since),
  * what was computed from it is forgotten. */
 silr_status silr_session_sample(silr_session *s, silr_error *err);
+/* What asking the model of `task` (the session's own, or a member) would take, for a session without
+ * a folder; dir: where the run lies or would lie. prompt: one whole prompt, as it would be sent. */
+silr_status silr_session_plan(const silr_session *s, const silr_task *task, const char *dir,
+                              silr_plan *plan, silr_buf *prompt, silr_error *err);
 /* theta and pi of the annotator's labels, and what they advise. */
 silr_status silr_session_priors(silr_session *s, silr_priors *out, silr_error *err);
 void silr_session_close(silr_session *s);

@@ -5,6 +5,7 @@
 #ifndef SILR_STORE_H
 #define SILR_STORE_H
 
+#include "agree/agree.h"
 #include "annotate/annotator.h"
 #include "ledger/ledger.h"
 #include "priors/priors.h"
@@ -76,6 +77,15 @@ silr_status silr_store_forget_failed(silr_store *s, size_t *n, silr_error *err);
 silr_status silr_store_forget_refinement(silr_store *s, silr_error *err);
 /* Takes all annotations of a source away. */
 silr_status silr_store_forget_source(silr_store *s, int source, silr_error *err);
+
+/* What each of several annotators said (the members in use); M = 0: there is one alone. Yours. */
+typedef struct {
+    silr_votes votes;
+    int **label; /* [M][n] */
+} silr_store_voters;
+silr_status silr_store_votes(silr_store_voters *out, silr_store *s, const silr_task *task, size_t n,
+                             silr_error *err);
+void silr_store_votes_clear(silr_store_voters *v);
 
 /* What was asked of language models, and answered; borrowed. NULL for a read-only store is never
  * returned: reading works, writing fails. */

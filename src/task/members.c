@@ -21,6 +21,25 @@ const char *silr_task_annotator(const silr_task *task)
     return kinds[task->annotator.kind];
 }
 
+const silr_task *silr_task_in_use(const silr_task *task)
+{
+    for (size_t i = 0; task->annotator.use && i < task->annotator.n_members; i++)
+        if (strcmp(silr_task_annotator(task->annotator.member[i]), task->annotator.use) == 0)
+            return task->annotator.member[i];
+    return task;
+}
+
+bool silr_task_asks(const silr_task *task)
+{
+    const silr_task *used = silr_task_in_use(task);
+    bool asks = used->annotator.kind == SILR_ANNOTATOR_CHAT;
+
+    for (size_t i = 0; used->annotator.kind == SILR_ANNOTATOR_SEVERAL &&
+                       i < used->annotator.n_members; i++)
+        asks = asks || used->annotator.member[i]->annotator.kind == SILR_ANNOTATOR_CHAT;
+    return asks;
+}
+
 static bool says_kind(const node *v)
 {
     for (size_t i = 0; v->kind == NODE_MAP && i < v->n; i++)

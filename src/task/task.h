@@ -215,6 +215,10 @@ void silr_task_reference(silr_buf *out);
 
 /* What the annotator is called in tables: annotator.name, else its model, column or kind. */
 const char *silr_task_annotator(const silr_task *task);
+/* The task that is annotated by: the member that annotator.use names, or the task itself. */
+const silr_task *silr_task_in_use(const silr_task *task);
+/* Does annotating ask a model? Then it costs, and is not done for a look. */
+bool silr_task_asks(const silr_task *task);
 
 /* Index of a class by name, or SILR_NO_LABEL. */
 int silr_task_class(const silr_task *task, const char *name, size_t len);
