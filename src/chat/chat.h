@@ -171,6 +171,15 @@ silr_status silr_chat_ask(silr_chat *c, const silr_chat_job *job, silr_error *er
 int silr_chat_samples(const silr_chat *c);
 /* What was found out about the server; NULL: nothing yet. */
 const silr_server *silr_chat_server(const silr_chat *c);
+/* Asks one small question, for silr doctor. SILR_EPEER: the endpoint does not answer. */
+typedef struct {
+    char server[300]; /* what it can do, in words */
+    char answer[300]; /* what it said, and what that means */
+    double seconds;
+    int64_t requests;
+} silr_probe;
+silr_status silr_chat_probe(silr_probe *out, const silr_task *task, silr_error *err);
+
 /* What asking would take, without asking. */
 typedef struct {
     size_t texts, known;    /* known: the ledger has all their answers */

@@ -115,6 +115,9 @@ void cli_signals_restore(void (*restore)(void));
 silr_status cli_task(silr_task **out, const cli_args *a, silr_error *err);
 /* Where a task's run lies: --out, else runs/<name> beside the task file. silr_free it. */
 char *cli_run_dir(const cli_args *a, const silr_task *task);
+/* The folder that a look at a task works in: --out, else none (NULL) where the first labels cost
+ * nothing to make anew, else the run's, where those that are paid for are kept. false: no memory. */
+bool cli_look_dir(char **dir, const cli_args *a, const silr_task *task);
 /* What silr_rows_next returned last, as a status: a file that stops before its end (a truncated
  * .gz) is the input's fault, not the machine's. */
 silr_status cli_rows_end(int got);

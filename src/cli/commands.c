@@ -56,6 +56,16 @@ char *cli_run_dir(const cli_args *a, const silr_task *task)
     return dir;
 }
 
+bool cli_look_dir(char **dir, const cli_args *a, const silr_task *task)
+{
+    *dir = NULL;
+    if (!a->out && !silr_task_asks(task) &&
+        silr_task_in_use(task)->annotator.kind != SILR_ANNOTATOR_SEVERAL)
+        return true;
+    *dir = cli_run_dir(a, task);
+    return *dir != NULL;
+}
+
 int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err)
 {
     int code = cli_complain(st, err);

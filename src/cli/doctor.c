@@ -2,7 +2,9 @@
  *
  * One list of facts, printed as a table or as JSON: section, name, value. */
 #include "annotate/annotator.h"
+#include "chat/chat.h"
 #include "cli/cli.h"
+#include "http/http.h"
 #include "priors/priors.h"
 #include "run/run.h"
 #include <jansson.h>
@@ -14,6 +16,7 @@
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
@@ -24,21 +27,24 @@
 
 typedef struct {
     bool json;
-    const char *section; /* the one that is open */
+    char section[160]; /* the one that is open */
     silr_buf out;
 } sheet;
 
 static void open_section(sheet *s, const char *section)
 {
-    if (s->section && strcmp(s->section, section) == 0)
+    bool first = s->out.len == 0;
+
+    if (strcmp(s->section, section) == 0)
         return;
     if (s->json) {
-        silr_buf_puts(&s->out, s->section ? "},\n \"" : "{\"");
-        silr_buf_printf(&s->out, "%s\": {", section);
+        silr_buf_puts(&s->out, first ? "{" : "},\n ");
+        silr_buf_json(&s->out, section, strlen(section));
+        silr_buf_puts(&s->out, ": {");
     } else {
-        silr_buf_printf(&s->out, "%s%s\n", s->section ? "\n" : "", section);
+        silr_buf_printf(&s->out, "%s%s\n", first ? "" : "\n", section);
     }
-    s->section = section;
+    snprintf(s->section, sizeof s->section, "%s", section);
 }
 
 static void put_name(sheet *s, const char *section, const char *name)
@@ -105,7 +111,7 @@ static void machine(sheet *s, const cli_args *a)
 
     text(s, "silr", "version", "%s", silr_version());
     text(s, "silr", "commit", "%s", silr_commit());
-    text(s, "silr", "annotators", "column, rules");
+    text(s, "silr", "annotators", "column, rules, chat, several");
     text(s, "silr", "classifiers", "ngram");
     cpu_features(s);
     count(s, "machine", "threads", (uint64_t)silr_threads(a->threads > 0 ? (int)a->threads : 0));
@@ -132,6 +138,7 @@ static void libraries(sheet *s)
     text(s, "libraries", "xxhash", "%u.%u.%u", xxh / 10000, xxh / 100 % 100, xxh % 100);
     text(s, "libraries", "zlib", "%s", zlibVersion());
     text(s, "libraries", "zstd", "%s", ZSTD_versionString());
+    text(s, "libraries", "libcurl", "%s", silr_http_library());
     text(s, "libraries", "libcrypto", "%s", OpenSSL_version(OPENSSL_VERSION));
     text(s, "libraries", "openmp", "%d", _OPENMP);
 }
@@ -196,11 +203,52 @@ static void annotator(sheet *s, const silr_session *w)
     silr_free(labels);
 }
 
+/* A language model is asked one small question; the texts are not. */
+static silr_status endpoint(sheet *s, const silr_task *task, silr_error *err)
+{
+    const silr_chat_settings *c = &task->annotator.chat;
+    const char *name = c->key_env ? c->key_env : "OPENAI_API_KEY", *key = getenv(name);
+    char section[160];
+    silr_probe probe;
+    silr_status st;
+
+    snprintf(section, sizeof section, "endpoint of %.120s", silr_task_annotator(task));
+    text(s, section, "url", "%s", silr_chat_url(task));
+    text(s, section, "model", "%s", c->model);
+    text(s, section, "key", c->auth == SILR_AUTH_NONE ? "none is sent" : key && *key ? "in %s" : "%s is not set",
+         name);
+    st = silr_chat_probe(&probe, task, err);
+    if (st == SILR_OK) {
+        text(s, section, "server", "%s", probe.server);
+        text(s, section, "answer", "%s", probe.answer);
+        text(s, section, "took", "%.2f s, %lld requests to find out", probe.seconds,
+             (long long)probe.requests);
+    } else {
+        text(s, section, "problem", "%s", err->text);
+    }
+    return st;
+}
+
+static silr_status endpoints(sheet *s, const silr_task *task, silr_error *err)
+{
+    const silr_task *used = silr_task_in_use(task);
+    silr_status st = SILR_OK, one;
+
+    if (used->annotator.kind == SILR_ANNOTATOR_CHAT)
+        return endpoint(s, used, err);
+    for (size_t i = 0; i < used->annotator.n_members; i++)
+        if (used->annotator.member[i]->annotator.kind == SILR_ANNOTATOR_CHAT &&
+            (one = endpoint(s, used->annotator.member[i], err)) != SILR_OK)
+            st = one;
+    return st;
+}
+
 /* A task that does not load is what doctor is for: the sheet says why, and so does the exit code. */
 static silr_status task_sections(sheet *s, const cli_args *a, silr_error *err)
 {
     silr_task *task = NULL;
     silr_session w = {0};
+    char *dir = NULL;
     silr_status st = cli_task(&task, a, err);
 
     if (st != SILR_OK)
@@ -208,9 +256,15 @@ static silr_status task_sections(sheet *s, const cli_args *a, silr_error *err)
     text(s, "task", "file", "%s", task->path ? task->path : a->args[0]);
     text(s, "task", "name", "%s", task->name);
     count(s, "task", "classes", task->n_classes);
-    if ((st = silr_session_open(&w, task, NULL, err)) != SILR_OK)
+    if (silr_task_asks(task) ? false : !cli_look_dir(&dir, a, task))
+        st = silr_fail_memory(err);
+    if (st != SILR_OK || (st = silr_session_open(&w, task, dir, err)) != SILR_OK)
         goto done;
     corpus(s, &w);
+    if (silr_task_asks(task)) {
+        st = endpoints(s, task, err);
+        goto done;
+    }
     if ((st = silr_session_annotate(&w, err)) != SILR_OK)
         goto done;
     annotator(s, &w);
@@ -223,6 +277,7 @@ done:
     else
         text(s, "task check", "problem", "none");
     silr_session_close(&w);
+    silr_free(dir);
     silr_task_free(task);
     return st;
 }

@@ -97,13 +97,15 @@ static int priors(const cli_args *a)
     silr_error err = {0};
     silr_verdict verdict = SILR_VERDICT_GO;
     silr_status st;
+    char *dir = NULL;
     int code;
 
     if ((st = cli_task(&task, a, &err)) != SILR_OK)
         return cli_complain(st, &err);
     cli_signals_start();
-    /* Columns and rules cost nothing: without --out nothing is kept, and settings can be tried. */
-    if ((st = silr_session_open(&s, task, a->out, &err)) == SILR_OK)
+    if (!cli_look_dir(&dir, a, task))
+        st = silr_fail_memory(&err);
+    else if ((st = silr_session_open(&s, task, dir, &err)) == SILR_OK)
         st = work(&s, a, &verdict, &err);
     code = cli_end("priors", a, st, &err);
     if (code == CLI_DONE && verdict == SILR_VERDICT_REFUSE && !a->force) {
@@ -111,6 +113,7 @@ static int priors(const cli_args *a)
         code = CLI_REFUSED;
     }
     silr_session_close(&s);
+    silr_free(dir);
     silr_task_free(task);
     return code;
 }

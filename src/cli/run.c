@@ -132,6 +132,33 @@ static void print_metrics(const char *dir)
     silr_free(path);
 }
 
+/* Of one run, or of each member's. */
+static int tell(const silr_task *task, const char *dir, bool as_json,
+                const silr_run_outcome *outcome)
+{
+    size_t n = silr_run_is_each(task) ? task->annotator.n_members : 0;
+
+    if (as_json && n > 0)
+        printf("[");
+    for (size_t m = 0; m < (n ? n : 1); m++) {
+        char *path = n ? silr_run_member_dir(task, m, dir) : silr_strdup(dir);
+        if (!path)
+            return CLI_FAILED;
+        if (n > 0 && !as_json)
+            printf("%s%s\n", m ? "\n" : "", silr_task_annotator(task->annotator.member[m]));
+        else if (m > 0)
+            printf(",\n");
+        if (as_json)
+            print_metrics(path);
+        else
+            summary(path, outcome);
+        silr_free(path);
+    }
+    if (as_json && n > 0)
+        printf("]\n");
+    return CLI_DONE;
+}
+
 /* The line that reproduces the run: what was typed, without what changes no result. */
 static void command_line(silr_buf *b, const cli_args *a)
 {
@@ -172,11 +199,7 @@ static int run(const cli_args *a)
         goto done;
     }
     cli_terminal_clear();
-    if (a->json)
-        print_metrics(dir);
-    else
-        summary(dir, &outcome);
-    code = CLI_DONE;
+    code = tell(task, dir, a->json, &outcome);
     if (outcome.too_many_bad) {
         cli_say_failed(task, dir);
         code = CLI_ROWS_FAILED;

@@ -2,7 +2,8 @@
  *
  * A tie of votes abstains: the classifier labels such texts in the end. Dawid-Skene's doubts are
  * told (src/agree): with few annotators, or some that hardly agree, the majority is the safer. No
- * checked text has a part in it, since theta is estimated from those. */
+ * checked text has a part in it, since theta is estimated from those. With `each` there is one run a
+ * member (run.c); `silr annotate` and `silr label` then work with the majority. */
 #include "agree/agree.h"
 #include "run/internal.h"
 #include <math.h>
@@ -24,7 +25,7 @@ static silr_status put_together(const silr_votes *v, silr_combine how, int *labe
     silr_dawid_skene d = {0};
     silr_status st;
 
-    if (how == SILR_COMBINE_MAJORITY)
+    if (how != SILR_COMBINE_DAWID_SKENE)
         return silr_majority(label, confidence, v, NULL, err);
     if ((st = silr_dawid_skene_fit(&d, v, NULL, err)) != SILR_OK)
         return st;
@@ -54,7 +55,7 @@ static silr_status keep(silr_session *s, const silr_votes *v, silr_combine how,
     st = silr_store_forget_source(s->store, SILR_SOURCE_USED, err);
     if (st == SILR_OK)
         st = silr_store_source_name(s->store, SILR_SOURCE_USED,
-                                    how == SILR_COMBINE_MAJORITY ? "majority" : "Dawid-Skene", err);
+                                    how == SILR_COMBINE_DAWID_SKENE ? "Dawid-Skene" : "majority", err);
     for (size_t i = 0; st == SILR_OK && i < v->n; i++) {
         silr_annotation a = {.label = s->initial[i], .confidence = (float)NAN};
         if (silr_corpus_empty(s->corpus, i))
@@ -63,7 +64,7 @@ static silr_status keep(silr_session *s, const silr_votes *v, silr_combine how,
             a.reason = anybody(v, i) ? "the annotators are tied" : "no annotator has a label";
         } else {
             a.confidence = (float)confidence[i];
-            a.basis = how == SILR_COMBINE_MAJORITY ? SILR_BASIS_VOTES : SILR_BASIS_POSTERIOR;
+            a.basis = how == SILR_COMBINE_DAWID_SKENE ? SILR_BASIS_POSTERIOR : SILR_BASIS_VOTES;
         }
         st = silr_store_annotation(s->store, SILR_SOURCE_USED, i, &a, err);
     }

@@ -68,8 +68,8 @@ static silr_status stages(silr_session *s, const char *classifier,
     return finish(s, err);
 }
 
-silr_status silr_run_all(silr_task *task, const char *dir, const silr_run_settings *settings,
-                         silr_run_outcome *out, silr_error *err)
+static silr_status run_one(silr_task *task, const char *dir, const silr_run_settings *settings,
+                           silr_run_outcome *out, silr_error *err)
 {
     silr_session s = {0};
     silr_status st;
@@ -90,6 +90,66 @@ done:
     silr_session_close(&s);
     silr_free(classifier);
     return st;
+}
+
+/* --- each of several on its own ------------------------------------------------------------ */
+
+/* A folder's name: letters, digits, dots, dashes as they are, the rest as _. Names that become equal
+ * are told apart by the member's number in front. */
+char *silr_run_member_dir(const silr_task *task, size_t m, const char *dir)
+{
+    const char *name = silr_task_annotator(task->annotator.member[m]);
+    silr_buf b = {0};
+    char *path = NULL;
+
+    silr_buf_printf(&b, "%zu-", m + 1);
+    for (const char *p = name; *p && b.len < 80; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                     (*p >= '0' && *p <= '9') || *p == '.' || *p == '-';
+        silr_buf_putc(&b, plain ? *p : '_');
+    }
+    if (!b.failed)
+        path = silr_path_join(dir, b.data);
+    silr_buf_clear(&b);
+    return path;
+}
+
+/* annotator.combine: each. A run a member, in a folder of its own below dir. */
+static silr_status run_each(const silr_task *task, const char *dir,
+                            const silr_run_settings *settings, silr_run_outcome *out,
+                            silr_error *err)
+{
+    silr_status st = SILR_OK;
+    bool idle = true;
+
+    *out = (silr_run_outcome){0};
+    for (size_t m = 0; st == SILR_OK && m < task->annotator.n_members; m++) {
+        silr_run_outcome one;
+        char *path = silr_run_member_dir(task, m, dir);
+        if (!path)
+            return silr_fail_memory(err);
+        silr_log(SILR_LOG_INFO, "%s: into %s", silr_task_annotator(task->annotator.member[m]), path);
+        st = run_one(task->annotator.member[m], path, settings, &one, err);
+        idle = idle && one.nothing_to_do;
+        out->too_many_bad = out->too_many_bad || one.too_many_bad;
+        silr_free(path);
+    }
+    out->nothing_to_do = idle;
+    return st;
+}
+
+silr_status silr_run_all(silr_task *task, const char *dir, const silr_run_settings *settings,
+                         silr_run_outcome *out, silr_error *err)
+{
+    if (silr_run_is_each(task))
+        return run_each(task, dir, settings, out, err);
+    return run_one(task, dir, settings, out, err);
+}
+
+bool silr_run_is_each(const silr_task *task)
+{
+    return silr_task_in_use(task)->annotator.kind == SILR_ANNOTATOR_SEVERAL &&
+           task->annotator.combine == SILR_COMBINE_EACH;
 }
 
 /* --- the public door ----------------------------------------------------------------------- */

@@ -66,6 +66,9 @@ typedef struct {
 /* All of it: silr_run of silr.h, for callers that listen by themselves. */
 silr_status silr_run_all(silr_task *task, const char *dir, const silr_run_settings *settings,
                          silr_run_outcome *out, silr_error *err);
+/* annotator.combine: each: silr_run_all makes a run a member, each in its own folder below dir. */
+bool silr_run_is_each(const silr_task *task);
+char *silr_run_member_dir(const silr_task *task, size_t m, const char *dir); /* NULL: no memory */
 /* Opens a finished or begun run folder: its own task (free it), then the session on it. */
 silr_status silr_session_reopen(silr_session *s, silr_task **task, const char *dir,
                                 silr_error *err);

@@ -64,16 +64,23 @@ static silr_status read_member(task_box *b, const node *v, silr_error *err)
     return silr_task_check_annotator(b, err);
 }
 
+/* A member is a box of its own, so that it can say where its settings came from; its strings lie in
+ * the task's arena. */
 static silr_status keep_member(task_box *b, struct silr_task *const *before, size_t n,
                                struct silr_task **out, const node *v, silr_error *err)
 {
+    task_box *copy;
+
     for (size_t i = 0; i < n; i++)
         if (strcmp(silr_task_annotator(before[i]), silr_task_annotator(&b->task)) == 0)
             return silr_task_fail(b, v, err, "two members are called \"%.80s\": give each a name of "
                                   "its own", silr_task_annotator(&b->task));
-    if (!(*out = silr_arena_alloc(&b->arena, sizeof **out)))
+    if (!(copy = silr_arena_alloc(&b->arena, sizeof *copy)))
         return silr_fail_memory(err);
-    **out = b->task;
+    *copy = *b;
+    copy->arena = (silr_arena){0};
+    copy->members = NULL;
+    *out = &copy->task;
     return SILR_OK;
 }
 

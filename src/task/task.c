@@ -109,19 +109,29 @@ static silr_status hash_task(struct silr_task *t, silr_error *err)
     return st;
 }
 
+/* of: b itself or a member; the words lie in b's arena. */
+static silr_status show_origins(task_box *b, task_box *of, silr_error *err)
+{
+    for (size_t i = 0; i < TASK_MAX_KNOBS; i++)
+        if (!show_origin(b, &of->knob_origin[i]))
+            return silr_fail_memory(err);
+    for (size_t i = 0; i < LIST_N; i++)
+        if (!show_origin(b, &of->list_origin[i]))
+            return silr_fail_memory(err);
+    return SILR_OK;
+}
+
 /* The hash, and the words that say where each setting came from. */
 static silr_status finish(task_box *b, silr_error *err)
 {
     silr_status st;
 
-    for (size_t i = 0; i < TASK_MAX_KNOBS; i++)
-        if (!show_origin(b, &b->knob_origin[i]))
-            return silr_fail_memory(err);
-    for (size_t i = 0; i < LIST_N; i++)
-        if (!show_origin(b, &b->list_origin[i]))
-            return silr_fail_memory(err);
+    if ((st = show_origins(b, b, err)) != SILR_OK)
+        return st;
     for (size_t i = 0; i < b->task.annotator.n_members; i++) {
         b->task.annotator.member[i]->name = b->task.name;
+        if ((st = show_origins(b, (task_box *)b->task.annotator.member[i], err)) != SILR_OK)
+            return st;
         if ((st = hash_task(b->task.annotator.member[i], err)) != SILR_OK)
             return st;
     }
