@@ -109,6 +109,19 @@ static void put_labelled(silr_buf *b, const guess *g)
                          "labelled: {file: labels.csv}\n\n");
 }
 
+/* The other way: a language model. In comments, as it needs an endpoint and costs money. */
+static void put_model(silr_buf *b)
+{
+    silr_buf_puts(b, "# Or a language model behind any OpenAI-compatible endpoint; the key comes from the\n"
+                     "# environment (OPENAI_API_KEY). `silr annotate --dry-run` shows the prompt and the price.\n"
+                     "# annotator:\n"
+                     "#   kind: chat\n"
+                     "#   url: http://localhost:8080/v1      # default: OPENAI_BASE_URL, else OpenAI's\n"
+                     "#   model: gpt-4o-mini\n"
+                     "#   examples: 8                        # few-shot, drawn from the labelled sample\n"
+                     "#   prices: {gpt-4o-mini: {input: 0.15, output: 0.6}}    # a million tokens\n\n");
+}
+
 static void put_annotator(silr_buf *b, const guess *g, const guess_column *classes)
 {
     const guess_column *c = g && g->annotator >= 0 ? &g->column[g->annotator] : NULL;
@@ -124,6 +137,7 @@ static void put_annotator(silr_buf *b, const guess *g, const guess_column *class
             silr_buf_puts(b, "\n");
         }
         silr_buf_puts(b, "\n");
+        put_model(b);
         return;
     }
     silr_buf_puts(b, "# Who gives the first, cheap labels: here rules; each is a regular expression\n"
@@ -132,6 +146,7 @@ static void put_annotator(silr_buf *b, const guess *g, const guess_column *class
     if (!classes || positive_value(classes)) {
         silr_buf_puts(b, "    positive: ['\\b(good|great|excellent|love)\\b']\n"
                          "    negative: ['\\b(bad|poor|awful|hate)\\b']\n\n");
+        put_model(b);
         return;
     }
     for (size_t i = 0; i < classes->n_values; i++) {
@@ -142,6 +157,7 @@ static void put_annotator(silr_buf *b, const guess *g, const guess_column *class
         silr_buf_puts(b, "]\n");
     }
     silr_buf_puts(b, "\n");
+    put_model(b);
 }
 
 /* "data/My reviews.csv.gz" -> "my-reviews" */
