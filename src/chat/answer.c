@@ -356,6 +356,8 @@ int silr_answer_label(const silr_task *task, const silr_choice *c, const char **
             k = of_lines(&n, s, len);
         if (k == AMBIGUOUS)
             *reason = "the answer names more than one class, or denies one";
+        else if (k == SILR_NO_LABEL && strcmp(c->finish, "length") == 0)
+            *reason = "the answer was cut off before it named a class; raise annotator.max_tokens";
         else if (k == SILR_NO_LABEL)
             *reason = len > 0 ? "the answer names no class" : "the answer is empty";
     }

@@ -30,8 +30,8 @@ void silr_request_url(const char *base, const char *path, silr_buf *out)
         silr_buf_add(out, base + end, strcspn(base + end, "#"));
 }
 
-/* The longest answer in tokens: names are short, but nobody knows the model's tokens; a byte a token
- * is the worst that a tokenizer can do, three bytes what most do at worst. */
+/* The longest answer in tokens: names are short, but nobody knows the model's tokens. Two bytes a token
+ * is worse than tokenizers do on names in any script; a model that is done stops earlier. */
 static int64_t answer_tokens(const silr_task *task)
 {
     const silr_chat_settings *c = &task->annotator.chat;
@@ -43,7 +43,7 @@ static int64_t answer_tokens(const silr_task *task)
         size_t len = strlen(silr_answer_name(task, (int)k));
         longest = len > longest ? len : longest;
     }
-    return (int64_t)(longest + 2) / 3 + (c->format == SILR_REPLY_JSON ? 20 : 5);
+    return (int64_t)longest / 2 + (c->format == SILR_REPLY_JSON ? 20 : 6);
 }
 
 static void put_format(const silr_task *task, const silr_server *s, silr_buf *out)
