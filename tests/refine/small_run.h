@@ -5,6 +5,9 @@
 #include "refine/refine.h"
 #include "run/run.h"
 
+/* Its label beside log-odds: their sign, not told; told; the noisy one, told. */
+typedef enum { SAYS_ODDS, SAYS_SIGN_TOO, SAYS_LABEL_TOO } small_says;
+
 /* Texts of ten words: some of their class's twenty, the rest of everyone's. */
 typedef struct {
     const char *name;   /* of the files of this corpus */
@@ -18,8 +21,7 @@ typedef struct {
     /* of two classes; clear > 0: the annotator gives log-odds, +-clear + N(0,1) - shift */
     double clear, shift;
     double silent;      /* share of the texts with a label that come without */
-    enum { SAYS_ODDS, SAYS_SIGN_TOO, SAYS_LABEL_TOO } says; /* its label: their sign, not told; told;
-                                                               the noisy one, told */
+    small_says says;
 } small_corpus;
 
 typedef struct {

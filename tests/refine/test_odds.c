@@ -188,7 +188,7 @@ static void elsewhere_labels_are_used(void **state)
         const char *why; /* "": nobody asked, nothing is said */
         const char *rest;
         double clear, shift, silent, noise;
-        int says;
+        small_says says;
     } cases[] = {
         {"labelled: none", "labelled: none\n" QUICK, 0.81, 1.2, 0, 0, SAYS_ODDS},
         {"labelled: oracle", "labelled: oracle\n" QUICK, 0.81, 1.2, 0, 0, SAYS_ODDS},
