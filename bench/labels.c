@@ -6,9 +6,11 @@
  * the labelled texts alone), full (trained on the truth of the pool, out of fold). Accuracy is over
  * the pool's texts that are not in the labelled sample and have an original label and a truth.
  * Columns: task, column, way, seed, before, after, balanced before, after, test, estimate low, high,
- * covered (1, 0, -), all (accuracy over all pool texts, abstained ones too), seconds. */
+ * covered (1, 0, -), all (accuracy over all pool texts, abstained ones too), seconds, start (before,
+ * or where log-odds are used: of their recalibrated sign), its estimate low, high, covered. */
 #include "classify/trainer.h"
 #include "refine/refine.h"
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,8 @@ typedef struct {
     silr_corpus *corpus;
     silr_store *store;
     silr_sample sample;
-    int *initial, *truth, *final;
+    int *initial, *truth, *final, *start;
+    silr_interval started; /* what the run estimates of start */
     bool *sampled;
     size_t n;
 } world;
@@ -125,8 +128,27 @@ static double balanced(int K, const size_t *right, const size_t *of)
     return classes ? sum / classes : 0;
 }
 
+/* The labels that the refinement began with: the annotator's, unless it left others. */
+static silr_status read_start(world *w, silr_error *err)
+{
+    silr_buf b = {0};
+    silr_status st = silr_store_get(w->store, "recalibrated", &b, err);
+    json_t *root = b.len > 0 ? json_loadb(b.data, b.len, 0, NULL) : NULL;
+    const json_t *e = json_object_get(root, "estimated");
+    const char *labels = json_string_value(json_object_get(root, "labels"));
+
+    w->started = (silr_interval){json_number_value(json_array_get(e, 0)),
+                                 json_number_value(json_array_get(e, 1)),
+                                 json_number_value(json_array_get(e, 2))};
+    for (size_t d = 0; d < w->n; d++)
+        w->start[d] = !labels ? w->initial[d] : labels[d] == '-' ? SILR_NO_LABEL : labels[d] - '0';
+    json_decref(root);
+    silr_buf_clear(&b);
+    return st;
+}
+
 typedef struct {
-    size_t n, before, after, right0[64], right1[64], of[64];
+    size_t n, before, start, after, right0[64], right1[64], of[64];
     size_t tests, tests_right, all, all_right;
 } tally;
 
@@ -148,6 +170,7 @@ static void count(const world *w, const int *test_label, tally *t)
         t->n++;
         t->of[truth]++;
         t->before += w->initial[d] == truth;
+        t->start += w->start[d] == truth;
         t->after += w->final[d] == truth;
         t->right0[truth] += w->initial[d] == truth;
         t->right1[truth] += w->final[d] == truth;
@@ -162,16 +185,19 @@ static silr_status report(world *w, const char *way, int seed, double seconds, s
     size_t iterations = 0;
     tally t = {0};
     int *label = silr_alloc(w->n, sizeof *label);
-    double after;
+    double after, start;
     silr_status st = silr_store_iterations(w->store, &iterations, err);
 
     if (st == SILR_OK && iterations > 1)
         st = silr_store_iteration_get(w->store, (int)iterations - 1, &it, w->n, label, NULL, err);
+    if (st == SILR_OK)
+        st = read_start(w, err);
     if (st == SILR_OK) {
         count(w, iterations > 1 ? label : w->final, &t);
         after = (double)t.after / (double)t.n;
-        printf("%s\t%s\t%s\t%d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%s\t%.4f\t%.2f\n",
-               w->task->name, w->task->annotator.column ? w->task->annotator.column : "rules", way,
+        start = (double)t.start / (double)t.n;
+        printf("%s\t%s\t%s\t%d\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%s\t%.4f\t%.2f\t%.4f\t%.4f\t%.4f\t%s\n",
+               w->task->name, silr_task_annotator(w->task), way,
                seed, (double)t.before / (double)t.n, after, balanced(K, t.right0, t.of),
                balanced(K, t.right1, t.of),
                t.tests ? (double)t.tests_right / (double)t.tests : 0, it.estimated.low,
@@ -179,7 +205,10 @@ static silr_status report(world *w, const char *way, int seed, double seconds, s
                isnan(it.estimated.low)                                        ? "-"
                : after >= it.estimated.low && after <= it.estimated.high ? "1"
                                                                               : "0",
-               (double)t.all_right / (double)t.all, seconds);
+               (double)t.all_right / (double)t.all, seconds, start, w->started.low, w->started.high,
+               !(w->started.high > 0)                                   ? "-"
+               : start >= w->started.low && start <= w->started.high ? "1"
+                                                                         : "0");
         fflush(stdout);
     }
     silr_free(label);
@@ -213,6 +242,7 @@ static silr_status open_world(world *w, const char *path, const char *way, int s
     w->initial = silr_alloc(w->n, sizeof *w->initial);
     w->truth = silr_alloc(w->n, sizeof *w->truth);
     w->final = silr_alloc(w->n, sizeof *w->final);
+    w->start = silr_alloc(w->n, sizeof *w->start);
     w->sampled = silr_calloc(w->n, sizeof *w->sampled);
     for (size_t d = 0; d < w->n; d++)
         w->truth[d] = silr_corpus_truth(w->corpus, d);
@@ -240,6 +270,7 @@ static void close_world(world *w, const char *dir)
     silr_free(w->initial);
     silr_free(w->truth);
     silr_free(w->final);
+    silr_free(w->start);
     silr_free(w->sampled);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, files[i]);

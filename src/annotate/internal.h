@@ -9,9 +9,17 @@ silr_status silr_rules_new(silr_annotator **out, const silr_task *task, silr_err
 silr_status silr_model_annotator_new(silr_annotator **out, const silr_task *task,
                                      const silr_annotator_means *means, silr_error *err);
 
-/* The class that the column gives document i; SILR_NO_LABEL: it abstains, *reason says why. */
-silr_status silr_column_label(const silr_task *task, const silr_corpus *c, size_t i, int *label,
-                              const char **value, const char **reason, silr_error *err);
+/* What the columns of a column annotator say of document i; strings are the corpus's. */
+typedef struct {
+    int label;          /* SILR_NO_LABEL: it abstains, `reason` says why */
+    const char *value;  /* as it stands in the column; NULL: none */
+    const char *reason;
+    bool weighed;       /* there are log-odds of class 0 against class 1: */
+    double log_odds;
+} silr_column_answer;
+/* SILR_EINPUT: a value that stands for no class, or log-odds that are no number; err names both. */
+silr_status silr_column_read(silr_column_answer *a, const silr_task *task, const silr_corpus *c,
+                             size_t i, silr_error *err);
 
 /* --- patterns: one rule, compiled ---------------------------------------------------------------- */
 

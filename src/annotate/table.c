@@ -98,17 +98,16 @@ static silr_status column_table(silr_rule_table *t, const silr_task *task, const
     if (!(t->rows = silr_calloc(1, sizeof *t->rows)))
         return silr_fail_memory(err);
     t->n = 1;
-    set_name(&t->rows[0], task->annotator.column);
+    set_name(&t->rows[0], task->annotator.column ? task->annotator.column : task->annotator.log_odds);
     t->rows[0].label = SILR_NO_LABEL;
     for (size_t i = 0; st == SILR_OK && i < n; i++) {
-        const char *value, *reason;
-        int label;
-        st = silr_column_label(task, c, docs[i], &label, &value, &reason, err);
-        if (st != SILR_OK || label == SILR_NO_LABEL)
+        silr_column_answer a;
+        st = silr_column_read(&a, task, c, docs[i], err);
+        if (st != SILR_OK || a.label == SILR_NO_LABEL)
             continue;
         t->covered++;
         t->rows[0].fired++;
-        count_truth(&t->rows[0], label, truth ? truth[docs[i]] : SILR_NO_LABEL);
+        count_truth(&t->rows[0], a.label, truth ? truth[docs[i]] : SILR_NO_LABEL);
     }
     return st;
 }

@@ -26,14 +26,15 @@ silr_status silr_ours_account(const silr_ours *o, silr_account *a, silr_iteratio
         share[k] /= total;
     for (size_t i = 0; i < n; i++) {
         uint32_t r = l->row_of[l->sample.doc[i]];
-        int now = o->J > 0 ? o->variant[1 + o->label_fold[i]].out[r] : SILR_NO_LABEL;
+        const silr_variant *blind = o->J > 0 ? &o->variant[1 + o->label_fold[i]] : NULL;
+        int now = blind ? blind->out[r] : SILR_NO_LABEL;
         double e, w = l->sample.weight[i];
         pseudo[i] = now;
         if (now == SILR_NO_LABEL || o->side[r] == SILR_NO_LABEL)
             continue;
         stratum[a->n] = o->side[r];
         right[a->n++] = now == l->sample.truth[i];
-        e = (now == l->sample.truth[i]) - (o->side[r] == l->sample.truth[i]);
+        e = (now == l->sample.truth[i]) - (blind->side[r] == l->sample.truth[i]);
         a->gain += w * e;
         se2 += w * w * e * e;
         all += w;
@@ -127,7 +128,7 @@ silr_status silr_ours_outcome(const silr_ours *o, silr_outcome *out, silr_error 
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-/* The newest iteration that the guards accepted; 0: none, the annotator's labels stay. */
+/* The newest iteration that the guards accepted; 0: none, the labels started from stay. */
 static silr_status last_accepted(const silr_ours *o, int *accepted, silr_error *err)
 {
     silr_iteration it;
@@ -141,7 +142,17 @@ static silr_status last_accepted(const silr_ours *o, int *accepted, silr_error *
     return st;
 }
 
-/* Replaces the outcome by an earlier iteration's labels; 0: the annotator's, with its purities. */
+/* P(class m) of a covered row before any iteration: the purity of its set, or by its log-odds. */
+static float first_probability(const silr_ours *o, size_t row, size_t m)
+{
+    const silr_variant *v = &o->variant[0];
+
+    if (v->cut)
+        return (float)silr_sigmoid(silr_line_at(&v->line, o->loop->odds[row]));
+    return (float)o->loop->start.theta[(size_t)o->side[row] * (size_t)o->loop->K + m];
+}
+
+/* Replaces the outcome by an earlier iteration's labels; 0: those that the recipe started from. */
 static silr_status fall_back(const silr_ours *o, int iteration, silr_outcome *out, silr_error *err)
 {
     const silr_loop *l = o->loop;
@@ -155,12 +166,12 @@ static silr_status fall_back(const silr_ours *o, int iteration, silr_outcome *ou
         st = silr_store_iteration_get(l->store, iteration, &it, l->n, label, score, err);
     for (size_t r = 0; r < l->n_rows && st == SILR_OK; r++) {
         float *p = out->prob + r * C;
-        int k = iteration > 0 ? label[l->row[r]] : o->side[r];
+        int k = iteration > 0 ? label[l->row[r]] : o->variant[0].side[r];
         if (o->side[r] == SILR_NO_LABEL)
             continue; /* no original label: save_classifier's business */
         out->label[r] = k;
         for (size_t m = 0; m < C; m++)
-            p[m] = iteration == 0 ? (float)l->start.theta[(size_t)o->side[r] * (size_t)l->K + m]
+            p[m] = iteration == 0 ? first_probability(o, r, m)
                    : l->K == 2    ? score[l->row[r]]
                    : (int)m == k  ? score[l->row[r]]
                                   : (1 - score[l->row[r]]) / (float)(l->K - 1);
@@ -181,7 +192,7 @@ static silr_status test_rows(const silr_ours *o, silr_outcome *out, silr_error *
     for (size_t r = l->n_pool; r < l->n_rows && st == SILR_OK; r++)
         if (o->side[r] != SILR_NO_LABEL) {
             memcpy(out->prob + r * C, q + r * C, C * sizeof *q);
-            out->label[r] = silr_ours_rule(o, &o->variant[0], q + r * C, o->side[r]);
+            out->label[r] = silr_ours_rule(o, &o->variant[0], q + r * C, o->variant[0].side[r]);
         }
     silr_free(q);
     return st;

@@ -8,7 +8,7 @@
  * it (method.md B9, B11, B12: label cross-fitting). n = 0: there is no sample. */
 typedef struct {
     size_t n;
-    double gain, gain_se; /* change of accuracy against the original labels, paired on the flips */
+    double gain, gain_se; /* change of accuracy against what was started from, paired on the flips */
 } silr_account;
 
 /* Fills a, and of `it`: priors of the new labels, estimated accuracy. */

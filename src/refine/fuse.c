@@ -1,7 +1,10 @@
 /* fuse.c - from scores to labels (method.md B12): calibrate, stack, and two rules.
  *
  *   training:  s = the class that the odds favour once they are moved half way to matching pi
- *   output:    keep the annotator's label unless P(it is right) < 1 - m; then the most probable */
+ *   output:    keep the annotator's label unless P(it is right) < 1 - m; then the most probable
+ *
+ * Where the annotator's log-odds are used (sides.c) its label is the sign of the recalibrated ones,
+ * and they take its place in the stack. */
 #include "refine/ours.h"
 #include <math.h>
 #include <string.h>
@@ -152,6 +155,15 @@ static void relabel_many(const silr_ours *o, silr_variant *v, const double *pi)
     }
 }
 
+static void stack_apply(const silr_variant *v, size_t n, const double *u, const int *side,
+                        const double *odds, float *q)
+{
+    if (odds)
+        silr_stack_apply_odds(v->stack, n, u, odds, q);
+    else
+        silr_stack_apply(v->stack, n, u, side, q);
+}
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
 silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err)
@@ -162,17 +174,21 @@ silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err)
     silr_status st = SILR_OK;
     float *z = silr_alloc(n * C, sizeof *z), *q = silr_alloc(n * C, sizeof *q);
     double *u = silr_alloc(n * C, sizeof *u), *scratch = silr_alloc(n, sizeof *scratch), a;
+    double *odds = v->cut ? silr_alloc(n, sizeof *odds) : NULL;
     int *side = silr_alloc(n, sizeof *side);
     teachers t = {0};
     silr_stack_data d;
 
-    if (!z || !q || !u || !scratch || !side) {
+    if (!z || !q || !u || !scratch || !side || (v->cut && !odds)) {
         st = silr_fail_memory(err);
         goto done;
     }
     centre(o, v, z, scratch);
-    for (size_t i = 0; i < n; i++)
-        side[i] = o->side[o->covered[i]];
+    for (size_t i = 0; i < n; i++) {
+        side[i] = v->side[o->covered[i]];
+        if (odds)
+            odds[i] = silr_line_at(&v->line, l->odds[o->covered[i]]);
+    }
     if ((st = silr_calibrate(&v->calibration, K, n, z, side, v->T, err)) != SILR_OK)
         goto done;
     silr_calibration_apply(&v->calibration, K, n, z, u);
@@ -183,12 +199,13 @@ silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err)
     v->reliability = isnan(a) ? 0 : fmin(fmax((a - 0.9) / 0.1, 0), 1);
     d = (silr_stack_data){.K = K, .n = n, .u = u, .side = side, .n_labelled = t.n, .item = t.item,
                           .truth = t.truth, .reliability = v->reliability,
-                          .theta = l->known ? v->start.theta : NULL, .prior = v->prior};
+                          .theta = l->known ? v->start.theta : NULL, .prior = v->prior,
+                          .odds = odds, .pi = v->start.pi[0]};
     silr_stack_free(v->stack);
     v->stack = NULL;
     if ((st = silr_stack_fit(&v->stack, &d, err)) != SILR_OK)
         goto done;
-    silr_stack_apply(v->stack, n, u, side, q);
+    stack_apply(v, n, u, side, odds, q);
     for (size_t i = 0; i < n; i++) {
         uint32_t r = o->covered[i];
         memcpy(v->q + r * C, q + i * C, C * sizeof *q);
@@ -204,6 +221,7 @@ done:
     silr_free(q);
     silr_free(u);
     silr_free(scratch);
+    silr_free(odds);
     silr_free(side);
     return st;
 }
@@ -214,18 +232,23 @@ silr_status silr_ours_apply(const silr_ours *o, const silr_variant *v, float *q,
     const size_t n = l->n_rows, C = l->C;
     float *z = silr_alloc(n * C, sizeof *z);
     double *u = silr_alloc(n * C, sizeof *u);
+    double *odds = v->cut ? silr_alloc(n, sizeof *odds) : NULL;
 
-    if (!z || !u) {
+    if (!z || !u || (v->cut && !odds)) {
         silr_free(z);
         silr_free(u);
+        silr_free(odds);
         return silr_fail_memory(err);
     }
+    for (size_t i = 0; i < n && odds; i++)
+        odds[i] = silr_line_at(&v->line, l->odds[i]); /* NAN stays */
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < C; k++)
             z[i * C + k] = (float)(((double)v->zbar[i * C + k] - v->centre[k]) / v->spread);
     silr_calibration_apply(&v->calibration, l->K, n, z, u);
-    silr_stack_apply(v->stack, n, u, o->side, q);
+    stack_apply(v, n, u, v->side, odds, q);
     silr_free(z);
     silr_free(u);
+    silr_free(odds);
     return SILR_OK;
 }

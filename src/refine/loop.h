@@ -21,6 +21,8 @@ typedef struct {
     size_t n_rows, n_pool; /* texts in play: pool (train, validation) first, then test; no empty ones */
     uint32_t *row;         /* [n_rows] -> document */
     uint32_t *row_of;      /* [n] -> row, UINT32_MAX: not in play */
+    double *odds;          /* [n_rows] the annotator's log-odds of class 0, NAN where it has no label;
+                              NULL: its labels are all that is used (evidence.c) */
     silr_priors start;     /* of the original labels, from the sample (or known) */
     bool known;            /* theta is given, oracle or label-free: no sample to learn from */
     int iterations;
@@ -43,6 +45,10 @@ silr_status silr_loop_store(silr_loop *l, const silr_iteration *it, const silr_o
 
 /* Stores the final labels: a person's label where there is one; else as given. */
 silr_status silr_loop_finish(silr_loop *l, const int *label, const float *prob, silr_error *err);
+
+/* Fills odds where the annotator's log-odds are to be used; else leaves it NULL, saying why. After
+ * initial, rows and sample. */
+silr_status silr_loop_evidence(silr_loop *l, silr_error *err);
 
 /* The share of rows whose label differs. */
 int64_t silr_loop_flips(const silr_loop *l, const int *before, const int *after);

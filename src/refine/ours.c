@@ -17,6 +17,7 @@ static void ours_clear(silr_ours *o)
     for (size_t v = 0; o->variant && v < o->n_variants; v++) {
         silr_variant *x = &o->variant[v];
         silr_free(x->learns);
+        silr_free(x->cut);
         silr_free(x->label);
         silr_free(x->zbar);
         silr_free(x->q);
@@ -29,30 +30,6 @@ static void ours_clear(silr_ours *o)
     silr_free(o->train);
     silr_free(o->covered);
     silr_free(o->side);
-}
-
-/* Priors of the original labels from the part of the sample that the variant may use. */
-static silr_status start_variant(const silr_ours *o, silr_variant *v, silr_error *err)
-{
-    const silr_loop *l = o->loop;
-    double counts[SILR_MAX_CLASSES];
-    int *pseudo = silr_alloc(l->sample.n, sizeof *pseudo);
-
-    if (!pseudo)
-        return silr_fail_memory(err);
-    silr_loop_counts(l, o->side, counts);
-    for (size_t i = 0; i < l->sample.n; i++)
-        pseudo[i] = v->learns[i] ? l->initial[l->sample.doc[i]] : SILR_NO_LABEL;
-    if (l->known)
-        v->start = l->start;
-    else
-        silr_priors_estimate(&v->start, l->K, counts, l->sample.n, pseudo, l->sample.truth,
-                             l->sample.weight);
-    silr_transition(v->T, l->K, v->start.theta, v->start.rho, v->start.pi);
-    silr_priors_prior_rows(v->prior, l->K, l->sample.n, pseudo, l->sample.truth,
-                           l->sample.weight);
-    silr_free(pseudo);
-    return SILR_OK;
 }
 
 static silr_status make_variants(silr_ours *o, silr_error *err)
@@ -73,9 +50,11 @@ static silr_status make_variants(silr_ours *o, silr_error *err)
             return silr_fail_memory(err);
         for (size_t i = 0; i < l->sample.n; i++)
             x->learns[i] = v == 0 || o->label_fold[i] != v - 1;
+        if ((st = silr_ours_sides(o, x, err)) != SILR_OK)
+            return st;
         for (size_t r = 0; r < l->n_rows; r++)
-            x->label[r] = x->out[r] = r < l->n_pool ? o->side[r] : SILR_NO_LABEL;
-        st = start_variant(o, x, err);
+            x->label[r] = x->out[r] = r < l->n_pool ? x->side[r] : SILR_NO_LABEL;
+        st = silr_ours_start(o, x, err);
     }
     return st;
 }
@@ -84,7 +63,8 @@ static silr_status set_up(silr_ours *o, silr_loop *l, silr_error *err)
 {
     silr_status st;
 
-    *o = (silr_ours){.loop = l, .F = (int)l->task->refine.folds};
+    *o = (silr_ours){.loop = l, .F = (int)l->task->refine.folds,
+                     .recalibrated = {NAN, NAN, NAN}};
     o->J = (int)l->task->refine.label_folds;
     if (l->sample.n < (size_t)o->J)
         o->J = (int)l->sample.n;
@@ -108,9 +88,9 @@ static silr_status set_up(silr_ours *o, silr_loop *l, silr_error *err)
         if (o->side[r] != SILR_NO_LABEL || l->human[d] != SILR_NO_LABEL)
             o->train[o->n_train++] = d;
     }
-    if ((st = silr_ours_folds(o, err)) != SILR_OK)
+    if ((st = silr_ours_folds(o, err)) != SILR_OK || (st = make_variants(o, err)) != SILR_OK)
         return st;
-    return make_variants(o, err);
+    return silr_ours_recalibrated(o, err);
 }
 
 /* Variants are independent of one another; each is the same whoever works it out. */
@@ -141,7 +121,7 @@ static void reject(silr_iteration *it, const char *why)
 }
 
 /* D2: the share of a class has left the 99 % interval of pi and the labels are farther from it than
- * the annotator's were; or (two classes) nearly all labels became one. */
+ * those that were started from; or (two classes) nearly all labels became one. */
 static void judge_collapse(const silr_ours *o, silr_iteration *it)
 {
     const silr_loop *l = o->loop;
@@ -152,7 +132,7 @@ static void judge_collapse(const silr_ours *o, silr_iteration *it)
 
     for (size_t i = 0; i < o->n_covered; i++) {
         share[o->variant[0].out[o->covered[i]]] += 1 / (double)o->n_covered;
-        before[o->side[o->covered[i]]] += 1 / (double)o->n_covered;
+        before[o->variant[0].side[o->covered[i]]] += 1 / (double)o->n_covered;
     }
     for (int k = 0; k < l->K; k++) {
         double low = p->pi[k] - wider * (p->pi[k] - p->pi_low[k]),
@@ -178,6 +158,8 @@ static silr_status judge_fall(const silr_ours *o, silr_iteration *it, silr_error
     for (int i = 0; i < 2 && it->iteration >= 2 && st == SILR_OK; i++)
         st = silr_store_iteration_get(o->loop->store, it->iteration - 1 - i, &was[i], 0, NULL, NULL,
                                       err);
+    if (st == SILR_OK && it->iteration == 2 && !isnan(o->recalibrated.value))
+        was[1].estimated = o->recalibrated; /* that is what iteration 1 began with */
     if (st == SILR_OK && it->iteration >= 2 &&
         it->estimated.value < was[0].estimated.value - sd &&
         was[0].estimated.value < was[1].estimated.value - sd)

@@ -4,6 +4,7 @@
 
 #include "refine/calibrate.h"
 #include "refine/loop.h"
+#include "refine/recalibrate.h"
 #include "refine/stack.h"
 
 /* Adam's step for rows of length 1 (tf-idf). With refine.l2 = 0.0003 it measured best over real
@@ -16,14 +17,17 @@
  * right the result is (label cross-fitting). Each variant trains one scorer a fold of the pool. */
 typedef struct {
     bool *learns;      /* [sample.n] whether this variant may use the item's truth */
+    const int *side;   /* [n_rows] the labels it starts from: the annotator's, or cut */
+    int *cut;          /* [n_rows] sign of the recalibrated log-odds; NULL: they are not used */
+    silr_line line;    /* where they are: P(y | log-odds), from its part of the sample */
     int *label;        /* [n_pool] labels it trains on next (s); SILR_NO_LABEL: not covered */
     float *zbar;       /* [n_rows][C] sum over iterations of standardised out-of-fold scores */
-    silr_priors start; /* of the original labels, from its part of the sample */
-    double T[SILR_MAX_CLASSES * SILR_MAX_CLASSES]; /* P(s0 | y), from `start` */
+    silr_priors start; /* of `side`, from its part of the sample */
+    double T[SILR_MAX_CLASSES * SILR_MAX_CLASSES]; /* P(side | y), from `start` */
     double prior[SILR_MAX_CLASSES * SILR_MAX_CLASSES]; /* K > 2: B6's prior rows */
     /* the fused outcome of the newest iteration */
-    float *q;          /* [n_pool][C] P(y | x, s0); NAN where not covered */
-    int *out;          /* [n_pool] s0 unless the margin is passed; SILR_NO_LABEL: not covered */
+    float *q;          /* [n_pool][C] P(y | x, annotator); NAN where not covered */
+    int *out;          /* [n_pool] side unless the margin is passed; SILR_NO_LABEL: not covered */
     silr_calibration calibration;
     silr_stack *stack;
     double reliability, centre[SILR_MAX_CLASSES], spread; /* of zbar over the covered pool */
@@ -40,12 +44,21 @@ typedef struct {
     uint32_t *train;         /* documents that are trained on: covered, or in the sample */
     size_t n_covered;
     uint32_t *covered;       /* rows with an original label */
-    int *side;               /* [n_rows] original label */
+    int *side;               /* [n_rows] original label: the strata of the sample */
+    silr_interval recalibrated; /* accuracy of what is started from; NAN: the original labels */
     int done;                /* iterations that zbar holds */
 } silr_ours;
 
 /* folds.c */
 silr_status silr_ours_folds(silr_ours *o, silr_error *err);
+
+/* sides.c: what a variant starts from. The order is: sides, start; `cut` again after `line`. */
+silr_status silr_ours_sides(const silr_ours *o, silr_variant *v, silr_error *err);
+silr_status silr_ours_cut(const silr_ours *o, silr_variant *v, silr_error *err);
+silr_status silr_ours_start(const silr_ours *o, silr_variant *v, silr_error *err);
+/* Keeps the start of variant 0 and how right it is for the report, as JSON under "recalibrated";
+ * nothing where the original labels are the start. Fills o->recalibrated. */
+silr_status silr_ours_recalibrated(silr_ours *o, silr_error *err);
 
 /* cross.c: one iteration's training and out-of-fold scores, added to zbar; and the blend. */
 silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, silr_error *err);
@@ -61,7 +74,8 @@ silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err);
 /* q for all rows from the variant's stack (NAN where no original label). u from its calibration. */
 silr_status silr_ours_apply(const silr_ours *o, const silr_variant *v, float *q /* [n_rows][C] */,
                             silr_error *err);
-/* The output rule on one text: s0 unless P(s0) falls short by the margin. */
+/* The output rule on one text: the label it started from unless P of that falls short by the
+ * margin. */
 int silr_ours_rule(const silr_ours *o, const silr_variant *v, const float *q, int s0);
 
 /* state.c: zbar and labels of all variants as bytes in the store; and back. */

@@ -9,6 +9,7 @@ static void loop_clear(silr_loop *l)
 {
     silr_sample_clear(&l->sample);
     silr_free(l->initial);
+    silr_free(l->odds);
     silr_free(l->human);
     silr_free(l->row);
     silr_free(l->row_of);
@@ -252,7 +253,8 @@ silr_status silr_refine(const silr_task *task, const silr_corpus *corpus, silr_s
         goto done;
     silr_progress("features", 0, 0);
     if ((st = silr_classifier_new(&l.classifier, task, corpus, err)) != SILR_OK ||
-        (st = start_priors(&l, err)) != SILR_OK || (st = judge_start(&l, opts, err)) != SILR_OK)
+        (st = start_priors(&l, err)) != SILR_OK || (st = judge_start(&l, opts, err)) != SILR_OK ||
+        (st = silr_loop_evidence(&l, err)) != SILR_OK)
         goto done;
     l.iterations = iterations_for(&l);
     if ((st = silr_store_iterations(store, &stored, err)) != SILR_OK)

@@ -1,8 +1,8 @@
 /* sensitivity.c - how much of the result hangs on what was only estimated.
  *
  * The last step (calibrate, stack, output rule) is done again with theta at the ends of its 80 %
- * interval, with another margin, and with another trust in the scorer; the report shows how many
- * labels would differ. Training is not repeated. */
+ * interval, with another margin, and, where log-odds are used, with their cut at the ends of its
+ * 80 % interval; the report shows how many labels would differ. Training is not repeated. */
 #include "refine/finish.h"
 #include <math.h>
 #include <string.h>
@@ -12,13 +12,24 @@ typedef struct {
     int row;         /* theta of this set is moved; -1: none */
     double quantile; /* to this quantile of its posterior */
     double margin;   /* 0: the task's */
+    double cut;      /* b of the log-odds' line is moved by so many standard deviations */
 } change;
 
 static const change changes[] = {
-    {"theta_p low (10 % quantile)", 0, 0.1, 0},  {"theta_p high (90 % quantile)", 0, 0.9, 0},
-    {"theta_n low (10 % quantile)", 1, 0.1, 0},  {"theta_n high (90 % quantile)", 1, 0.9, 0},
-    {"margin 0.5 (flip sooner)", -1, 0, 0.5},    {"margin 0.7 (flip later)", -1, 0, 0.7},
+    {"theta_p low (10 % quantile)", 0, 0.1, 0, 0},  {"theta_p high (90 % quantile)", 0, 0.9, 0, 0},
+    {"theta_n low (10 % quantile)", 1, 0.1, 0, 0},  {"theta_n high (90 % quantile)", 1, 0.9, 0, 0},
+    {"log-odds cut lower (10 % quantile)", -1, 0, 0, 1.2816},
+    {"log-odds cut higher (90 % quantile)", -1, 0, 0, -1.2816},
+    {"margin 0.5 (flip sooner)", -1, 0, 0.5, 0},    {"margin 0.7 (flip later)", -1, 0, 0.7, 0},
 };
+
+/* Whether the change says anything of this run. */
+static bool applies(const silr_ours *o, const change *c)
+{
+    if (c->row >= 0)
+        return o->loop->K == 2 && !o->loop->known;
+    return c->cut == 0 || (o->variant[0].cut && o->variant[0].line.wide > 0);
+}
 
 /* T of the moved priors. Two classes: P(+ | set) at a quantile of its Beta posterior; pi follows. */
 static void moved(const silr_variant *v, const change *c, silr_priors *p)
@@ -52,8 +63,15 @@ static silr_status one_row(silr_ours *o, const change *c, silr_buf *json, bool f
         st = silr_fail_memory(err);
         goto done;
     }
-    moved(&o->variant[0], c, &v.start);
-    silr_transition(v.T, l->K, v.start.theta, v.start.rho, v.start.pi);
+    if (c->cut != 0) {
+        v.line.b += c->cut * v.line.wide;
+        v.cut = NULL; /* a copy of its own */
+        if ((st = silr_ours_cut(o, &v, err)) != SILR_OK || (st = silr_ours_start(o, &v, err)) != SILR_OK)
+            goto done;
+    } else {
+        moved(&o->variant[0], c, &v.start);
+        silr_transition(v.T, l->K, v.start.theta, v.start.rho, v.start.pi);
+    }
     if (c->margin > 0)
         task.refine.margin = c->margin;
     l->task = &task;
@@ -78,6 +96,8 @@ static silr_status one_row(silr_ours *o, const change *c, silr_buf *json, bool f
     silr_buf_putc(json, '}');
 done:
     silr_stack_free(v.stack);
+    if (v.cut != o->variant[0].cut)
+        silr_free(v.cut);
     silr_free(v.label);
     silr_free(v.out);
     silr_free(v.q);
@@ -92,7 +112,7 @@ silr_status silr_ours_sensitivity(silr_ours *o, silr_error *err)
 
     silr_buf_puts(&json, "{\"rows\":[");
     for (size_t i = 0; i < sizeof changes / sizeof *changes && st == SILR_OK; i++) {
-        if (changes[i].row >= 0 && (o->loop->K != 2 || o->loop->known))
+        if (!applies(o, &changes[i]))
             continue;
         st = one_row(o, &changes[i], &json, first, err);
         first = false;

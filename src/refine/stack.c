@@ -10,7 +10,9 @@ silr_status silr_stack_fit(silr_stack **out, const silr_stack_data *d, silr_erro
     if (!s)
         return silr_fail_memory(err);
     s->K = d->K;
-    st = d->K == 2 ? silr_stack_fit_two(s, d, err) : silr_stack_fit_many(s, d, err);
+    st = d->odds     ? silr_stack_fit_odds(s, d, err)
+         : d->K == 2 ? silr_stack_fit_two(s, d, err)
+                     : silr_stack_fit_many(s, d, err);
     if (st == SILR_OK) {
         *out = s;
         s = NULL;

@@ -10,7 +10,11 @@
  * with one slope w for all sides. The labelled texts speak for c and w; w has a strong prior
  * N(w0, sw) on [0, 2.4], because fifty texts say little of a slope; c has the prior that makes the
  * side's purity theta_h uniform (two classes) or close to its shrunk estimate (K classes). The
- * result averages over what is still uncertain. */
+ * result averages over what is still uncertain.
+ *
+ * Of two classes the annotator may also have given log-odds. They take the place of the sides:
+ *
+ *     q(x) = sigmoid( c + v l(x) + w (u(x) - centre) ),       l recalibrated log-odds              */
 #ifndef SILR_REFINE_STACK_H
 #define SILR_REFINE_STACK_H
 
@@ -29,6 +33,8 @@ typedef struct {
     double reliability;   /* r in [0,1]: how well u ranks the labelled texts */
     const double *theta;  /* [K][K]: known purities (given, oracle, none): no labels are used; NULL */
     const double *prior;  /* [K][K], K > 2: B6's prior rows */
+    const double *odds;   /* [n], two classes: recalibrated log-odds in place of sides; NULL */
+    double pi;            /* with odds and theta: the share of class 0 */
 } silr_stack_data;
 
 /* SILR_ENOMEM only. */
@@ -38,5 +44,8 @@ double silr_stack_slope(const silr_stack *s); /* posterior mean of w */
 
 /* q for n texts: [n] probability of class 0 (two classes) or [n][K]. side SILR_NO_LABEL: q is NAN. */
 void silr_stack_apply(const silr_stack *s, size_t n, const double *u, const int *side, float *q);
+/* The same for a stack that was fitted to log-odds; where they are NAN, so is q. */
+void silr_stack_apply_odds(const silr_stack *s, size_t n, const double *u, const double *odds,
+                           float *q);
 
 #endif

@@ -180,6 +180,8 @@ static void ladder(const silr_facts *f, silr_buf *b)
     from = least(from, f->before.value);
     from = least(from, f->after.low);
     from = least(from, f->after.value);
+    if (f->recalibrated.present)
+        from = least(from, least(f->recalibrated.estimated.low, f->recalibrated.estimated.value));
     from = least(from, least(was.value, least(is.value, test.value)));
     from = floor(from * 10 - 0.001) / 10;
     from = from < 0 ? 0 : from;
@@ -190,6 +192,8 @@ static void ladder(const silr_facts *f, silr_buf *b)
         return;
     silr_buf_puts(b, "<div class=\"ladder\">\n<h3>Share of labels that are right</h3>\n");
     track(b, "Before, estimated", "was", &f->before, from);
+    if (f->recalibrated.present)
+        track(b, "Recalibrated, estimated", "was", &f->recalibrated.estimated, from);
     track(b, "After, estimated", "is", &f->after, from);
     if (isfinite(is.value))
         silr_buf_puts(b, "<p class=\"truthline\">Measured against the true labels this corpus "
@@ -223,8 +227,10 @@ void silr_section_answer(const silr_facts *f, silr_buf *b)
 
     silr_buf_puts(b,
                   "<section id=\"answer\" class=\"hero\">\n<h2 class=\"quiet\">The answer</h2>\n");
-    if (f->finished)
+    if (f->finished) {
         lead(f, b);
+        silr_section_recalibrated(f, b);
+    }
     ladder(f, b);
     silr_buf_printf(b, "<div class=\"advice %s\"><h3>%s</h3><p>%s</p></div>\n</section>\n", a.tone,
                     a.headline, a.why);

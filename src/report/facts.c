@@ -20,6 +20,7 @@ void silr_facts_clear(silr_facts *f)
     }
     silr_measured_clear(&f->label);
     silr_measured_clear(&f->test);
+    silr_recalibrated_clear(&f->recalibrated);
     silr_free(f->account);
     silr_free(f->pool);
     silr_free(f->test_docs);
@@ -103,7 +104,8 @@ silr_status silr_facts_derive(silr_facts *f, silr_error *err)
     }
     if (f->n_accounts)
         f->before = f->account[0].it.estimated;
-    f->after = f->before; /* nothing accepted: the labels are still the annotator's */
+    /* nothing accepted: the labels are still the annotator's, or its log-odds' */
+    f->after = f->recalibrated.present ? f->recalibrated.estimated : f->before;
     for (size_t i = 1; i < f->n_accounts; i++)
         if (f->account[i].it.accepted)
             f->after = f->account[i].it.estimated;
@@ -217,6 +219,7 @@ silr_status silr_facts_read(silr_facts *f, const silr_task *task, const silr_cor
         (st = silr_store_final_get(store, f->n, f->K, f->final, f->prob, &f->finished, err)) !=
             SILR_OK ||
         (st = known(f, store, err)) != SILR_OK || (st = names(f, store, err)) != SILR_OK ||
+        (st = silr_recalibrated_read(f, store, err)) != SILR_OK ||
         (st = accounts(f, store, err)) != SILR_OK ||
         (st = silr_annotators_read(&f->annotators, task, corpus, store, err)) != SILR_OK)
         goto done;

@@ -21,6 +21,15 @@ typedef struct {
     silr_measured label, test; /* train + validation; test */
 } silr_account;
 
+/* The labels that log-odds gave before the first iteration, where there were any. */
+typedef struct {
+    bool present;
+    double a, b;             /* P(class 0 | o) = sigmoid(a o + b) */
+    silr_interval estimated; /* NAN: nobody checked any text */
+    silr_measured label, test;
+    size_t changed;          /* that are not the annotator's */
+} silr_recalibrated;
+
 typedef struct {
     const silr_task *task;
     const silr_corpus *corpus;
@@ -37,6 +46,7 @@ typedef struct {
     size_t n_known;
     size_t n_accounts;
     silr_account *account;                     /* [0] is the annotator's */
+    silr_recalibrated recalibrated;
     silr_measured label, test;                 /* of the final labels */
     size_t n_initial, n_final;                 /* documents that had a label; that have one */
     size_t corrected;                          /* had a label, have another */
@@ -52,6 +62,9 @@ silr_status silr_facts_read(silr_facts *f, const silr_task *task, const silr_cor
 void silr_facts_clear(silr_facts *f);
 /* The same counts and scores from arrays that are already in place (after reading, in tests). */
 silr_status silr_facts_derive(silr_facts *f, silr_error *err);
+/* Fills f->recalibrated; after initial, pool and test_docs. */
+silr_status silr_recalibrated_read(silr_facts *f, silr_store *store, silr_error *err);
+void silr_recalibrated_clear(silr_recalibrated *r);
 /* A labelling of some documents against the truth. */
 silr_status silr_measure(silr_measured *m, const silr_facts *f, const uint32_t *docs, size_t n,
                          const int *label, silr_error *err);

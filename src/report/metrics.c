@@ -119,7 +119,22 @@ static void estimate(silr_buf *b, const char *name, const silr_interval *v)
     silr_buf_putc(b, '}');
 }
 
-static void account(silr_buf *b, const silr_account *a, int K)
+/* What the log-odds gave, beside iteration 0. */
+static void recalibrated(silr_buf *b, const silr_recalibrated *r, int K)
+{
+    if (!r->present)
+        return;
+    key(b, "recalibrated");
+    silr_buf_puts(b, "{\"a\":");
+    silr_buf_number(b, r->a, 6);
+    number(b, "b", r->b);
+    measured(b, "label", &r->label, K);
+    measured(b, "test", &r->test, K);
+    estimate(b, "estimated_accuracy", &r->estimated);
+    silr_buf_putc(b, '}');
+}
+
+static void account(silr_buf *b, const silr_facts *f, const silr_account *a, int K)
 {
     const silr_iteration *it = &a->it;
     silr_buf_printf(b, "{\"iteration\":%d", it->iteration);
@@ -136,6 +151,8 @@ static void account(silr_buf *b, const silr_account *a, int K)
     measured(b, "label", &a->label, K);
     measured(b, "test", &a->test, K);
     estimate(b, "estimated_accuracy", &it->estimated);
+    if (it->iteration == 0)
+        recalibrated(b, &f->recalibrated, K);
     silr_buf_printf(b, ",\"flips\":%lld", (long long)it->flips);
     number(b, "seconds", it->seconds);
     if (it->note[0]) {
@@ -167,7 +184,7 @@ static void outcome(silr_buf *b, const silr_facts *f)
                     f->n_initial, f->n_final);
     silr_buf_printf(b, ",\"changed\":%zu,\"corrected\":%zu,\"gained\":%zu",
                     f->corrected + f->gained, f->corrected, f->gained);
-    if (last) {
+    if (last && !(last == f->account && f->recalibrated.present)) { /* else nobody counted theirs */
         theta(b, &last->it.priors);
         pi(b, &last->it.priors);
     }
@@ -193,7 +210,7 @@ void silr_metrics_render(const silr_facts *f, silr_buf *b)
     silr_buf_printf(b, "],\n\"oracle\":%s,\n\"iterations\":[\n",
                     f->task->labelled.kind == SILR_LABELLED_ORACLE ? "true" : "false");
     for (size_t i = 0; i < f->n_accounts; i++) {
-        account(b, &f->account[i], f->K);
+        account(b, f, &f->account[i], f->K);
         silr_buf_puts(b, i + 1 < f->n_accounts ? ",\n" : "\n");
     }
     silr_buf_puts(b, "],\n\"final\":");

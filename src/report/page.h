@@ -21,6 +21,7 @@ extern const char silr_page_style[];
 
 /* Sections; each writes nothing when it has nothing to say. */
 void silr_section_answer(const silr_facts *f, silr_buf *b);
+void silr_section_recalibrated(const silr_facts *f, silr_buf *b); /* a sentence of the answer */
 void silr_section_curves(const silr_facts *f, silr_buf *b);
 void silr_section_sure(const silr_facts *f, silr_buf *b);
 void silr_section_confusion(const silr_facts *f, silr_buf *b);

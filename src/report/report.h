@@ -11,10 +11,13 @@
  *                     "final": iteration, documents, labelled_before, labelled,
  *                     changed = corrected + gained, theta, pi, label, test, estimated_before,
  *                     estimated_accuracy, labelled_sample, classifier, seconds
+ *                     iteration 0: "recalibrated", where log-odds were used: a, b, label, test,
+ *                     estimated_accuracy of the labels that they gave
  *     figures/        NAME.svg drawn by us; NAME.tsv and NAME.gp for who wants to draw it again
  *
  * The run leaves facts in the store by name, all optional: run.start, run.end, run.command,
- * verdict ({"verdict","advice"}), sensitivity ({"rows":[{"what",...}]}). */
+ * verdict ({"verdict","advice"}), sensitivity ({"rows":[{"what",...}]}), recalibrated ({"a","b",
+ * "estimated":[value, low, high],"labels": one of 0, 1, - a document}). */
 #ifndef SILR_REPORT_H
 #define SILR_REPORT_H
 

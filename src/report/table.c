@@ -106,6 +106,22 @@ static void row(silr_buf *out, const json_t *it, size_t K, bool truth, bool colo
     silr_buf_putc(out, '\n');
 }
 
+/* Between iteration 0 and 1: what the recalibrated log-odds gave. */
+static void recalibrated_row(silr_buf *out, const json_t *it, bool truth)
+{
+    const json_t *r = json_object_get(it, "recalibrated");
+
+    if (!json_is_object(r))
+        return;
+    cell(out, 9, "log-odds");
+    interval(out, 24, json_object_get(r, "estimated_accuracy"));
+    if (truth) {
+        fixed(out, 9, at(r, "label", "accuracy"));
+        fixed(out, 9, at(r, "test", "accuracy"));
+    }
+    silr_buf_putc(out, '\n');
+}
+
 static void heading(silr_buf *out, size_t K, bool truth, bool colour)
 {
     if (colour)
@@ -188,7 +204,11 @@ silr_status silr_report_table(const char *dir, bool colour, silr_buf *out, silr_
     json_array_foreach(rows, i, it) truth |=
         json_is_object(json_object_get(it, "label")) || json_is_object(json_object_get(it, "test"));
     heading(out, K, truth, colour);
-    json_array_foreach(rows, i, it) row(out, it, K, truth, colour);
+    json_array_foreach(rows, i, it)
+    {
+        row(out, it, K, truth, colour);
+        recalibrated_row(out, it, truth);
+    }
     silr_buf_putc(out, '\n');
     outcome(out, root, colour);
     if (out->failed)

@@ -93,7 +93,7 @@ silr_status silr_task_check_annotator(task_box *b, silr_error *err)
     const struct silr_task *t = &b->task;
     node at = silr_task_place(b, "annotator.kind");
 
-    if (t->annotator.kind == SILR_ANNOTATOR_COLUMN && !t->annotator.column)
+    if (t->annotator.kind == SILR_ANNOTATOR_COLUMN && !t->annotator.column && !t->annotator.log_odds)
         return silr_task_fail(b, &at, err,
                               "annotator.column is missing: name the column with the first labels");
     if (t->annotator.kind == SILR_ANNOTATOR_RULES && t->annotator.n_rules == 0 &&

@@ -18,6 +18,8 @@ const char *silr_task_annotator(const silr_task *task)
         return task->annotator.chat.model;
     if (task->annotator.kind == SILR_ANNOTATOR_COLUMN && task->annotator.column)
         return task->annotator.column;
+    if (task->annotator.kind == SILR_ANNOTATOR_COLUMN && task->annotator.log_odds)
+        return task->annotator.log_odds;
     return kinds[task->annotator.kind];
 }
 

@@ -104,8 +104,8 @@ static const silr_knob knobs[] = {
     WHOLE("annotator.match_limit", annotator.match_limit, "1000000", 100, 1e9,
           "Steps a pattern may take on one text before it counts as no match.", true),
     TEXT("annotator.log_odds", annotator.log_odds,
-         "Column with the old answers' log-odds of the first class against the second; two classes "
-         "only.",
+         "Column with log-odds of the first class against the second, of two classes; where there is "
+         "no annotator.column, their sign is the label.",
          true),
 
     TEXT("annotator.url", annotator.chat.url,

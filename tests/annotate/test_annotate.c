@@ -20,7 +20,7 @@
 
 struct silr_corpus {
     size_t n;
-    const char *const *text, *const *column;
+    const char *const *text, *const *column, *const *odds;
 };
 size_t silr_corpus_size(const silr_corpus *c) { return c->n; }
 const char *silr_corpus_text(const silr_corpus *c, size_t i, size_t *len)
@@ -37,7 +37,8 @@ const char *silr_corpus_id(const silr_corpus *c, size_t i)
 bool silr_corpus_empty(const silr_corpus *c, size_t i) { return c->text[i][0] == '\0'; }
 const char *silr_corpus_column(const silr_corpus *c, size_t i, const char *column)
 {
-    return strcmp(column, "llm") == 0 ? c->column[i] : NULL;
+    return strcmp(column, "llm") == 0 && c->column ? c->column[i]
+           : strcmp(column, "odds") == 0 && c->odds ? c->odds[i] : NULL;
 }
 
 static char *class_names[] = {"sport", "politics", "tech"};
@@ -57,6 +58,7 @@ static silr_task rules_task(silr_rule *rules, size_t n)
 /* What an annotator said of each document. */
 typedef struct {
     size_t n, stop_at;
+    float logp[4096][2]; /* of said, where it has them */
     silr_annotation said[4096];
     char reason[4096][32];
 } notes;
@@ -66,6 +68,8 @@ static silr_status write_down(void *ctx, size_t doc, const silr_annotation *a, s
     notes *w = ctx;
     assert_int_equal(doc, w->n); /* in order */
     w->said[w->n] = *a;
+    if (a->logp)
+        memcpy(w->logp[w->n], a->logp, sizeof w->logp[0]);
     snprintf(w->reason[w->n], sizeof w->reason[0], "%s", a->reason ? a->reason : "");
     if (++w->n == w->stop_at)
         return silr_fail(err, SILR_EIO, "full");
@@ -295,6 +299,79 @@ static void columns(void **state)
     assert_int_equal(run_on(&t, &c, &book), SILR_EINPUT);
     says("document one: column llm holds \"sprot\"");
     says("sport, politics, tech");
+}
+
+/* Log-odds o are kept as normalised log-probabilities, so that their difference is o again and
+ * exp of them adds up to 1, however large o is. */
+static void log_odds_come_with_labels(void **state)
+{
+    const char *const texts[] = {"a", "b", "c", "d", ""};
+    const char *const values[] = {"sport", "sport", NULL, "politics", "sport"};
+    const char *const odds[] = {"1.5", "-2", "3", NULL, "nonsense"};
+    const char *const wild[] = {"1e308", "-700", "0", "-0.25", NULL};
+    const double is[] = {1e30, -700, 0, -0.25};
+    silr_corpus c = CORPUS(texts);
+    silr_task t = column_task();
+    (void)state;
+
+    t.n_classes = 2;
+    t.annotator.log_odds = (char *)"odds";
+    c.column = values;
+    c.odds = odds;
+    annotate_all(&t, &c, &book);
+    assert_int_equal(book.said[0].label, SPORT);
+    assert_int_equal(book.said[0].basis, SILR_BASIS_LOGPROBS);
+    assert_true(fabs((double)book.said[0].confidence - silr_sigmoid(1.5)) < 1e-6);
+    assert_true(fabs((double)(book.logp[0][0] - book.logp[0][1]) - 1.5) < 1e-6);
+    assert_int_equal(book.said[1].label, SPORT); /* the column's word, though they lean elsewhere */
+    assert_true(fabs((double)book.said[1].confidence - silr_sigmoid(-2)) < 1e-6);
+    assert_int_equal(book.said[2].label, SILR_NO_LABEL); /* no label: nothing to be sure of */
+    assert_null(book.said[2].logp);
+    assert_int_equal(book.said[3].label, POLITICS); /* a label without log-odds is one all the same */
+    assert_null(book.said[3].logp);
+    assert_int_equal(book.said[3].basis, SILR_BASIS_NONE);
+    assert_string_equal(book.reason[4], "empty text");
+
+    t.annotator.column = NULL;
+    c.odds = wild;
+    annotate_all(&t, &c, &book);
+    assert_int_equal(book.said[0].label, SPORT);
+    assert_int_equal(book.said[1].label, POLITICS);
+    assert_int_equal(book.said[2].label, SILR_NO_LABEL);
+    assert_string_equal(book.reason[2], "the log-odds are 0");
+    for (int i = 0; i < 4; i++) {
+        if (i == 2)
+            continue;
+        double sum = exp((double)book.logp[i][0]) + exp((double)book.logp[i][1]);
+        assert_true(fabs(sum - 1) < 1e-6);
+        assert_true(fabs((double)book.logp[i][0] - (double)book.logp[i][1] - is[i]) <= 1e-6 * fabs(is[i]));
+        assert_true(isfinite(book.said[i].confidence) && book.said[i].confidence >= 0.5f);
+    }
+}
+
+static void bad_log_odds_are_named(void **state)
+{
+    const char *const texts[] = {"a", "b"};
+    const char *const bad[] = {"nan", "inf", "-1e999", "1,5", "high", "0x", "true"};
+    silr_task t = column_task();
+    (void)state;
+
+    t.annotator.column = NULL;
+    t.annotator.log_odds = (char *)"odds";
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const char *const odds[] = {"-1.5", bad[i]};
+        silr_corpus c = CORPUS(texts);
+        char want[80];
+        c.odds = odds;
+        t.n_classes = 2;
+        assert_int_equal(run_on(&t, &c, &book), SILR_EINPUT);
+        snprintf(want, sizeof want, "document one: column odds holds \"%s\"", bad[i]);
+        says(want);
+        says("log P(sport) - log P(politics)");
+        t.n_classes = 3;
+        assert_int_equal(run_on(&t, &c, &book), SILR_EINPUT);
+        says("there are 3");
+    }
 }
 
 /* --- lexicons ---------------------------------------------------------------------------------- */
@@ -553,6 +630,8 @@ int main(void)
         cmocka_unit_test(uncounted_patterns_end),
         cmocka_unit_test(bad_patterns_are_named),
         cmocka_unit_test(columns),
+        cmocka_unit_test(log_odds_come_with_labels),
+        cmocka_unit_test(bad_log_odds_are_named),
         cmocka_unit_test(lexicons),
         cmocka_unit_test(bad_lexicons_are_named),
         cmocka_unit_test(a_large_lexicon),

@@ -59,6 +59,18 @@ static void one_text(silr_buf *b, silr_rng *g, const small_corpus *c, int y)
             silr_buf_printf(b, "all%d ", (int)silr_rng_below(g, 60));
 }
 
+/* The annotator's log-odds of text i, and its label where that is their sign. */
+static double log_odds(const small_corpus *c, int i, int y, int *said)
+{
+    silr_rng g;
+    double o;
+    silr_rng_init(&g, 11, SILR_RNG_TEST, 1, (uint64_t)i);
+    o = (y == 0 ? c->clear : -c->clear) + silr_rng_normal(&g) - c->shift;
+    if (c->says != SAYS_LABEL_TOO)
+        *said = o > 0 ? 0 : 1;
+    return silr_rng_double(&g) < c->silent ? (double)NAN : o;
+}
+
 /* keep NULL: all truths as they are, but that of `turned` */
 static void write_rows(const small_corpus *c, const char *name, const bool *keep, size_t turned)
 {
@@ -67,19 +79,26 @@ static void write_rows(const small_corpus *c, const char *name, const bool *keep
     for (int i = 0; i < c->n; i++) {
         silr_rng g;
         int y, said, shown;
+        double o = NAN;
         silr_rng_init(&g, 11, SILR_RNG_TEST, 0, (uint64_t)i);
         y = (int)silr_rng_below(&g, (uint64_t)c->K);
         said = silr_rng_double(&g) < c->noise
                    ? (y + 1 + (int)silr_rng_below(&g, (uint64_t)c->K - 1)) % c->K : y;
         if (said >= c->K - c->mute)
             said = 0;
+        if (c->clear > 0)
+            o = log_odds(c, i, y, &said);
         shown = (keep && !keep[i]) || (size_t)i == turned ? (y + 1) % c->K : y;
         silr_buf_printf(&b, "{\"id\":\"t%d\",\"label\":\"c%d\",\"text\":\"", i, shown);
         one_text(&b, &g, c, y);
-        if (silr_rng_double(&g) < c->abstain)
+        if (silr_rng_double(&g) < c->abstain) {
             silr_buf_puts(&b, "\",\"llm\":null}\n");
-        else
-            silr_buf_printf(&b, "\",\"llm\":\"c%d\"}\n", said);
+            continue;
+        }
+        silr_buf_printf(&b, "\",\"llm\":\"c%d\"", said);
+        if (!isnan(o))
+            silr_buf_printf(&b, ",\"odds\":%.4f", o);
+        silr_buf_puts(&b, "}\n");
     }
     put(name, ".jsonl", &b);
     silr_buf_clear(&b);
@@ -93,9 +112,11 @@ static void write_task(const small_corpus *c, const char *name)
     for (int k = 1; k < c->K; k++)
         silr_buf_printf(&b, ", c%d", k);
     silr_buf_printf(&b, "]\ncorpus: {files: [%s.jsonl], text: text, id: id, label: label%s}\n"
-                        "annotator: {kind: column, column: llm}\n"
+                        "annotator: {kind: column%s%s}\n"
                         "classifier: {bits: 12, char_max: 0, word_max: 1, min_count: 1}\n%s",
-                    name, c->split ? c->split : "", c->rest);
+                    name, c->split ? c->split : "",
+                    c->clear > 0 && c->says == SAYS_ODDS ? "" : ", column: llm",
+                    c->clear > 0 ? ", log_odds: odds" : "", c->rest);
     put(name, ".yaml", &b);
     silr_buf_clear(&b);
 }
@@ -228,6 +249,24 @@ silr_status small_fact(const char *corpus, const char *run, const char *fact, si
     if ((st = silr_task_read(&task, small_folder(file, yaml), NULL, 0, NULL)) == SILR_OK &&
         (st = silr_session_open(&s, task, small_folder(run, dir), NULL)) == SILR_OK)
         st = silr_store_get(s.store, fact, out, NULL);
+    silr_session_close(&s);
+    silr_task_free(task);
+    return st;
+}
+
+silr_status small_iteration(const char *corpus, const char *run, int iteration, int *label)
+{
+    char file[128], yaml[128], dir[128];
+    silr_task *task = NULL;
+    silr_session s = {0};
+    silr_iteration it;
+    silr_status st;
+
+    snprintf(file, sizeof file, "%.60s.yaml", corpus);
+    if ((st = silr_task_read(&task, small_folder(file, yaml), NULL, 0, NULL)) == SILR_OK &&
+        (st = silr_session_open(&s, task, small_folder(run, dir), NULL)) == SILR_OK)
+        st = silr_store_iteration_get(s.store, iteration, &it, silr_corpus_size(s.corpus), label,
+                                      NULL, NULL);
     silr_session_close(&s);
     silr_task_free(task);
     return st;

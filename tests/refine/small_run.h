@@ -5,6 +5,9 @@
 #include "refine/refine.h"
 #include "run/run.h"
 
+/* Its label beside log-odds: their sign, not told; told; the noisy one, told. */
+typedef enum { SAYS_ODDS, SAYS_SIGN_TOO, SAYS_LABEL_TOO } small_says;
+
 /* Texts of ten words: some of their class's twenty, the rest of everyone's. */
 typedef struct {
     const char *name;   /* of the files of this corpus */
@@ -15,6 +18,10 @@ typedef struct {
     int mute;           /* > 0: it never says the last `mute` classes */
     const char *split;  /* NULL: the default */
     const char *rest;   /* lines of the task file: labelled, refine, ... */
+    /* of two classes; clear > 0: the annotator gives log-odds, +-clear + N(0,1) - shift */
+    double clear, shift;
+    double silent;      /* share of the texts with a label that come without */
+    small_says says;
 } small_corpus;
 
 typedef struct {
@@ -47,6 +54,8 @@ silr_status small_run(const char *corpus, const char *run, bool force, small_out
 void small_clear(small_outcome *o);
 /* A fact of the run's store. */
 silr_status small_fact(const char *corpus, const char *run, const char *fact, silr_buf *out);
+/* The labels of an iteration. */
+silr_status small_iteration(const char *corpus, const char *run, int iteration, int *label);
 /* Marks the newest iteration as one that the guards rejected; label receives those before it. */
 silr_status small_reject(const char *corpus, const char *run, int *label);
 /* Copies store and classifier as they are on disk at this moment: what a killed process leaves. */

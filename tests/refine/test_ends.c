@@ -188,17 +188,18 @@ static void odd_inputs_end_properly(void **state)
  * outcome is the same. Never another outcome. */
 static void failing_memory_is_an_error(void **state)
 {
-    static const char *const rest[3] = {
+    static const char *const rest[4] = {
         "labelled: {count: 12}\nrefine: {steps: 3, iterations: 1, folds: 2, label_folds: 2}\n",
         "labelled: {count: 12}\nrefine: {recipe: paper, epochs: 1, iterations: 1, folds: 2}\n",
-        "labelled: none\nrefine: {steps: 3, iterations: 1, folds: 2}\n"};
+        "labelled: none\nrefine: {steps: 3, iterations: 1, folds: 2}\n",
+        "labelled: {count: 12}\nrefine: {steps: 3, iterations: 1, folds: 2, label_folds: 2}\n"};
     int had = omp_get_max_threads();
     (void)state;
 
     omp_set_num_threads(1);
-    for (int c = 0; c < 3; c++) {
-        small_corpus corpus = {.name = "memory", .n = 60, .K = c == 2 ? 2 : 3, .noise = 0.2,
-                               .rest = rest[c]};
+    for (int c = 0; c < 4; c++) { /* the last: with log-odds */
+        small_corpus corpus = {.name = "memory", .n = 60, .K = c >= 2 ? 2 : 3, .noise = 0.2,
+                               .clear = c == 3 ? 0.8 : 0, .rest = rest[c]};
         small_outcome whole, o;
         silr_error err;
         char run[32];

@@ -129,12 +129,15 @@ static void same_classifier(const char *folder_a, const char *out_a, const char 
     assert_true(files > 0);
 }
 
+static const char by_odds[] = "annotator: {kind: column, log_odds: odds}\n";
+
 static void same_for_any_threads(void **state)
 {
     static const struct {
         const char *folder, *recipe, *extra;
         int K;
-    } cases[] = {{"two", "silr", "", 2}, {"three", "silr", "", 3}, {"paper", "paper", "", 2}};
+    } cases[] = {{"two", "silr", "", 2}, {"three", "silr", "", 3}, {"paper", "paper", "", 2},
+                 {"odds", "silr", by_odds, 2}};
     (void)state;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -142,9 +145,11 @@ static void same_for_any_threads(void **state)
         must_run(cases[i].folder, "one", 1);
         must_run(cases[i].folder, "two", 2);
         must_run(cases[i].folder, "three", 3);
-        for (int t = 0; t < 2; t++) {
-            same_file(cases[i].folder, "one", cases[i].folder, t ? "three" : "two", "labels.jsonl");
-            same_classifier(cases[i].folder, "one", cases[i].folder, t ? "three" : "two");
+        must_run(cases[i].folder, "eight", 8);
+        for (int t = 0; t < 3; t++) {
+            static const char *const other[] = {"two", "three", "eight"};
+            same_file(cases[i].folder, "one", cases[i].folder, other[t], "labels.jsonl");
+            same_classifier(cases[i].folder, "one", cases[i].folder, other[t]);
         }
     }
 }
@@ -180,11 +185,13 @@ static void truth_is_not_looked_at(void **state)
     silr_error err = {0};
     (void)state;
 
-    for (int K = 2; K <= 3; K++) {
-        snprintf(plain, sizeof plain, "plain%d", K);
-        snprintf(scrambled, sizeof scrambled, "scrambled%d", K);
-        make_texts(plain, TEXTS, K, "silr", "");
-        make_texts(scrambled, TEXTS, K, "silr", "");
+    for (int way = 1; way <= 3; way++) { /* 1: two classes, with log-odds */
+        const int K = way == 3 ? 3 : 2;
+        const char *extra = way == 1 ? by_odds : "";
+        snprintf(plain, sizeof plain, "plain%d", way);
+        snprintf(scrambled, sizeof scrambled, "scrambled%d", way);
+        make_texts(plain, TEXTS, K, "silr", extra);
+        make_texts(scrambled, TEXTS, K, "silr", extra);
         must_run(plain, "run", 2);
         asked(plain, "run", keep, TEXTS);
         path_of(path, scrambled, "texts.jsonl");

@@ -26,13 +26,14 @@ static void write_text(const char *name, const char *text, size_t len)
     silr_free(path);
 }
 
-/* Two topics with two words each; the column errs on every sixth text. Text 3 stands twice. */
+/* Two topics with two words each; the column errs on every sixth text, and says how sure it is, with
+ * a zero that is not in its place. Text 3 stands twice. */
 static void make_corpus(void)
 {
     static const char task[] =
         "name: small\nclasses: [sport, money]\n"
         "corpus: {files: [texts.jsonl], text: text, id: id, label: label}\n"
-        "labelled: {count: 20}\nannotator: {kind: column, column: llm}\n"
+        "labelled: {count: 20}\nannotator: {kind: column, column: llm, log_odds: sure}\n"
         "classifier: {bits: 12}\n"
         "refine: {iterations: 1, steps: 10, folds: 2, label_folds: 2}\n";
     silr_buf b = {0};
@@ -42,9 +43,10 @@ static void make_corpus(void)
         int copy = i == 40 ? 3 : i;
         if (i == 40)
             money = (3 * 7 + 1) % 2;
-        silr_buf_printf(&b, "{\"id\":\"t%d\",\"text\":\"%s number %d\",\"label\":\"%s\",\"llm\":\"%s\"}\n",
-                        i, money ? "bank and shares" : "goal and match", copy,
-                        money ? "money" : "sport", says ? "money" : "sport");
+        silr_buf_printf(&b, "{\"id\":\"t%d\",\"text\":\"%s number %d\",\"label\":\"%s\",\"llm\":\"%s\","
+                        "\"sure\":%.2f}\n", i, money ? "bank and shares" : "goal and match", copy,
+                        money ? "money" : "sport", says ? "money" : "sport",
+                        (says ? -1 : 1) * (0.2 + i % 11 / 5.0) - 0.3);
     }
     write_text("texts.jsonl", b.data, b.len);
     write_text("task.yaml", task, sizeof task - 1);

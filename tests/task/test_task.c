@@ -257,6 +257,8 @@ static const struct {
      "llm}, {kind: rules, rules: {a: \"word|other\"}} or {kind: chat, model: gpt-4o-mini}"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: column}\n",
      "dir/task.yaml:3:19: annotator.column is missing: name the column with the first labels"},
+    {"classes: [a, b, c]\ncorpus: {files: x, text: t}\nannotator: {kind: column, log_odds: o}\n",
+     "dir/task.yaml:3:37: annotator.log_odds tells two classes apart, and there are 3"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: rules}\n",
      "dir/task.yaml:3:19: annotator.rules is missing: give a pattern for each class, or a lexicon"},
     {"classes: [a, b, c]\ncorpus: {files: x, text: t}\nannotator: {kind: rules, lexicon: l.tsv}\n",
@@ -292,6 +294,19 @@ static const struct {
     {LEAST "name: \"a\\0b\"\n",
      "dir/task.yaml:4:7: this text holds a NUL or a character that is not valid"},
 };
+
+/* Log-odds alone are a column annotator too: their sign is the label. */
+static void log_odds_need_no_labels(void **state)
+{
+    silr_task *t = good("classes: [a, b]\ncorpus: {files: x, text: t}\n"
+                        "annotator: {kind: column, log_odds: o}\n", NULL);
+    (void)state;
+
+    assert_null(t->annotator.column);
+    assert_string_equal(silr_task_annotator(t), "o");
+    assert_int_equal(t->refine.evidence, SILR_EVIDENCE_LOG_ODDS);
+    silr_task_free(t);
+}
 
 /* Each mistake costs its maker one glance: file, line, column, and what to write instead. */
 static void refuses_in_plain_words(void **state)
@@ -553,6 +568,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_whole_task),     cmocka_unit_test(precedence),
         cmocka_unit_test(classes_from_a_flag),    cmocka_unit_test(reads_rules),
+        cmocka_unit_test(log_odds_need_no_labels),
         cmocka_unit_test(refuses_in_plain_words), cmocka_unit_test(refuses_invalid_yaml),
         cmocka_unit_test(refuses_overrides),      cmocka_unit_test(refuses_what_is_too_large),
         cmocka_unit_test(json_reads_back),        cmocka_unit_test(hash_of_what_matters),
