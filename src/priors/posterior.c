@@ -44,7 +44,7 @@ static void draw_theta(silr_rng *g, const silr_priors *p, double *theta)
     int K = p->K;
 
     for (int j = 0; j < K; j++) {
-        double strength = p->n_eff[j] + (K == 2 ? 2 : 2 * K), sum = 0;
+        double strength = p->n_eff[j] + silr_priors_strength(K), sum = 0;
         for (int k = 0; k < K; k++) {
             double shape = p->theta[j * K + k] * strength;
             theta[j * K + k] = shape > 0 ? silr_rng_gamma(g, shape) : 0;
@@ -73,7 +73,7 @@ static void intervals(silr_priors *p, uint16_t bin[][BINS], int draws)
     int K = p->K;
 
     for (int k = 0; k < K; k++) {
-        double strength = p->n_eff[k] + (K == 2 ? 2 : 2 * K), mean = p->theta[k * K + k];
+        double strength = p->n_eff[k] + silr_priors_strength(K), mean = p->theta[k * K + k];
         double a = mean * strength, b = (1 - mean) * strength;
         p->theta_low[k] = a > 0 && b > 0 ? silr_beta_quantile(a, b, 0.025) : mean;
         p->theta_high[k] = a > 0 && b > 0 ? silr_beta_quantile(a, b, 0.975) : mean;

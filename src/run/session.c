@@ -218,7 +218,7 @@ silr_status silr_session_sample(silr_session *s, silr_error *err)
 
     silr_sample_clear(&s->sample);
     if ((st = check_labelled_file(s, err)) != SILR_OK ||
-        (st = silr_sample_draw(&s->sample, s->task, s->corpus, s->initial, err)) != SILR_OK ||
+        (st = silr_sample_draw(&s->sample, s->task, s->corpus, s->initial, NULL, err)) != SILR_OK ||
         !s->store)
         return st;
     if ((st = silr_store_sample_get(s->store, &old, &present, err)) != SILR_OK ||
