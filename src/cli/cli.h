@@ -116,6 +116,8 @@ char *cli_run_dir(const cli_args *a, const silr_task *task);
 /* What silr_rows_next returned last, as a status: a file that stops before its end (a truncated
  * .gz) is the input's fault, not the machine's. */
 silr_status cli_rows_end(int got);
+/* "silr run task.yaml --out x --set 'k=v'": another command with the same task and settings. */
+void cli_command_line(silr_buf *b, const char *command, const cli_args *a);
 /* Ends a stateful command: complains, and says how to go on where it was interrupted. */
 int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err);
 

@@ -69,8 +69,10 @@ void silr_priors_oracle(silr_priors *out, const silr_task *task, const silr_corp
 /* Posterior draws for p_d_positive, p_d_margin and the intervals: 10^4, seeded. Not needed after
  * _given and _oracle. */
 void silr_priors_posterior(silr_priors *p, uint64_t seed);
-/* P(D > 0.05) at once, by the normal curve through mean and sd: for what is planned, not shown. */
-double silr_priors_sure(const silr_priors *p);
+#define SILR_SURE 0.95 /* P(D > 0.05) from which on refining is worth it (method.md B4) */
+/* The chance that P(D > 0.05) reaches SILR_SURE on the way from what is known now to what is
+ * expected to be known then, with more labels: by normal curves, for what is planned. */
+double silr_priors_reaches(const silr_priors *now, const silr_priors *then);
 /* How right the labels are that the sets were made by, with a 95 % interval by the same curve. */
 typedef struct {
     double value, low, high;

@@ -239,21 +239,34 @@ static void make_cells(const world *w, silr_cell *cell)
         cell[c] = two(w->set[c], w->size[c], 0, 0);
 }
 
-static int labels_until_sure(const world *w, bool equal, silr_rng *g)
+/* P(D > 0.05), by the normal curve. */
+static double sure(const silr_priors *p)
+{
+    double v = 0;
+    for (int j = 0; j < 2; j++)
+        v += p->theta[j * 2] * p->theta[j * 2 + 1] / (p->n_eff[j] + 3);
+    return 0.5 * erfc(-(p->theta[0] - p->theta[2] - 0.05) / sqrt(2 * v));
+}
+
+/* Goes on from the cells there are; at most 400 labels in all. */
+static int go_on_until_sure(const world *w, silr_cell *cell, int n, bool equal, silr_rng *g)
 {
     static silr_priors p;
+
+    for (;;) {
+        silr_priors_cells(&p, 2, cell, (size_t)w->n_cells);
+        if (n >= 20 && (sure(&p) >= 0.95 || n == 400))
+            return n;
+        label_one(w, cell, n++, equal, g);
+    }
+}
+
+static int labels_until_sure(const world *w, bool equal, silr_rng *g)
+{
     silr_cell cell[4];
-    int n = 0;
 
     make_cells(w, cell);
-    for (;;) {
-        label_one(w, cell, n++, equal, g);
-        if (n < 20)
-            continue;
-        silr_priors_cells(&p, 2, cell, (size_t)w->n_cells);
-        if (silr_priors_sure(&p) >= 0.95 || n == 400)
-            return n;
-    }
+    return go_on_until_sure(w, cell, 0, equal, g);
 }
 
 /* The raw weighted mean, which is what must be without bias. */
@@ -355,6 +368,54 @@ static void disagreement_saves_labels(void **state)
         assert_true(fabs(a.bias[j]) < .01 && fabs(c.bias[j]) < .01);
 }
 
+/* How many labels more it says it takes after the first 20, against how many it takes. */
+static size_t foreseen(const silr_cell *cell)
+{
+    static silr_priors now, then;
+    silr_cell ahead[2];
+
+    memcpy(ahead, cell, sizeof ahead);
+    silr_priors_cells(&now, 2, cell, 2);
+    for (size_t n = 1; n <= 400; n++) {
+        silr_cells_expect(2, ahead, 2, silr_cells_next(2, ahead, 2, -1));
+        silr_priors_cells(&then, 2, ahead, 2);
+        if (silr_priors_reaches(&now, &then) >= 0.5)
+            return n;
+    }
+    return 400;
+}
+
+static void foresees_how_many(void **state)
+{
+    enum { RUNS = 200 };
+    static const double rate[4][2] = {{.25, .02}, {.8, .55}, {.6, .4}, {.97, .8}};
+    silr_rng g = stream(50);
+    (void)state;
+
+    for (int i = 0; i < 4; i++) {
+        const world w = {.n_cells = 2, .set = {0, 1}, .rate = {rate[i][0], rate[i][1]},
+                         .size = {500, 500}};
+        double said[RUNS], took[RUNS];
+        size_t n = 0;
+        for (int run = 0; run < RUNS; run++) {
+            silr_cell cell[4];
+            size_t more;
+            make_cells(&w, cell);
+            for (int k = 0; k < 20; k++)
+                label_one(&w, cell, k, false, &g);
+            more = foreseen(cell);
+            took[n] = go_on_until_sure(&w, cell, 20, false, &g) - 20;
+            said[n] = (double)more;
+            n += took[n] > 0; /* else it was sure at once */
+        }
+        silr_sort_doubles(said, n);
+        silr_sort_doubles(took, n);
+        print_message("theta %.2f %.2f: foreseen %.0f labels, taken %.0f (medians)\n", rate[i][0],
+                      rate[i][1], said[n / 2], took[n / 2]);
+        assert_true(said[n / 2] < 2.6 * took[n / 2] && took[n / 2] < 2.6 * said[n / 2]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +423,7 @@ int main(void)
         cmocka_unit_test(cells_of_a_sample),       cmocka_unit_test(picks_the_largest_fall),
         cmocka_unit_test(between_halves_and_neyman), cmocka_unit_test(rules_of_the_choice),
         cmocka_unit_test(as_quick_as_equal_halves), cmocka_unit_test(disagreement_saves_labels),
+        cmocka_unit_test(foresees_how_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
