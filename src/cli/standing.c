@@ -86,7 +86,7 @@ static void advise_more(silr_buf *b, const silr_standing *s)
                         "swapped?", floored(p->p_d_positive));
     else if (s->needed != SIZE_MAX)
         silr_buf_printf(b, "P(D > 0.05) is %.2f: not enough yet; about %zu more will do, as likely as "
-                        "not", floored(p->p_d_margin), (s->needed + 9) / 10 * 10);
+                        "not", floored(p->p_d_margin), s->needed);
     else
         silr_buf_printf(b, "P(D > 0.05) is %.2f: the labels tell little apart so far; 10 more, or a "
                         "better annotator", floored(p->p_d_margin));

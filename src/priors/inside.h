@@ -8,7 +8,7 @@
 void silr_priors_mix(silr_priors *p, const double *counts);
 /* The two measures of signal of posterior.c, from one Theta. */
 double silr_priors_signal(int K, const double *theta, const double *rho);
-/* The sd of the signal: exact for two classes, for more from the spread of the diagonal. */
+/* The sd of the signal: exact for two classes, for more to first order. */
 double silr_priors_signal_sd(const silr_priors *p);
 /* Pseudo-counts a row of Theta is shrunk with: 2, or 2K for K > 2 (theta.c). */
 static inline double silr_priors_strength(int K)

@@ -13,19 +13,6 @@
 #include "priors/inside.h"
 #include <math.h>
 
-double silr_priors_signal_sd(const silr_priors *p)
-{
-    double variance = 0;
-    int K = p->K;
-
-    for (int j = 0; j < K; j++) {
-        double t = p->theta[j * K + j], strength = p->n_eff[j] + silr_priors_strength(K);
-        double slope = K == 2 ? 1 : p->rho[j] * K / (K - 1.0);
-        variance += slope * slope * t * (1 - t) / (strength + 1);
-    }
-    return sqrt(variance);
-}
-
 static void advise_more(const silr_priors *p, double signal, silr_buf *advice)
 {
     double have = 0, sd = silr_priors_signal_sd(p), need = (signal - 0.05) / 1.2816, total;

@@ -274,7 +274,11 @@ size_t silr_chooser_batch(silr_chooser *c, size_t want, uint32_t *docs)
 
 /* --- how it stands ----------------------------------------------------------------------------- */
 
-enum { FARTHEST = 500 }; /* labels that a look ahead goes at most */
+enum {
+    FARTHEST = 200,  /* labels that a look ahead goes at most */
+    STRIDE = 10,     /* it looks at every tenth */
+    FEW_CLASSES = 4  /* up to which there is time for draws between two keys */
+};
 
 /* Labels of the start that are still to come. */
 static size_t start_left(const silr_chooser *c)
@@ -305,7 +309,7 @@ static void look_ahead(silr_chooser *c, silr_standing *out)
         if (k >= c->n_cells)
             return;
         silr_cells_expect(c->K, c->ahead, c->n_cells, k);
-        if (step < SILR_AHEAD && out->enough)
+        if (step % STRIDE != 0)
             continue;
         silr_priors_cells(&p, c->K, c->ahead, c->n_cells);
         if (step <= SILR_AHEAD) {
@@ -329,7 +333,10 @@ void silr_chooser_standing(silr_chooser *c, silr_standing *out)
     }
     out->start_left = start_left(c);
     silr_priors_cells(&out->priors, c->K, c->cell, c->n_cells);
-    silr_priors_posterior(&out->priors, (uint64_t)c->s->task->seed);
+    if (c->K <= FEW_CLASSES)
+        silr_priors_posterior(&out->priors, (uint64_t)c->s->task->seed);
+    else
+        silr_priors_curves(&out->priors);
     out->enough = out->start_left == 0 && out->priors.p_d_margin >= SILR_SURE;
     out->accuracy = out->then = silr_priors_accuracy(&out->priors);
     look_ahead(c, out);

@@ -89,12 +89,12 @@ typedef struct {
     size_t labelled;       /* texts that count: of the pool, with a first label */
     size_t answers[SILR_MAX_CLASSES]; /* of them, by the person's label */
     size_t start_left;     /* labels of the balanced start that are to come */
-    silr_priors priors;    /* with posterior */
+    silr_priors priors;    /* with posterior: drawn; of more than four classes by curves */
     silr_interval accuracy;/* of the first labels */
-    size_t ahead;          /* so many labels on (SILR_AHEAD, or what is left) the accuracy's */
-    silr_interval then;    /* interval is to be expected here */
+    size_t ahead;          /* so many labels on (SILR_AHEAD, or less where fewer are left) the */
+    silr_interval then;    /* accuracy's interval is to be expected here */
     bool enough;           /* P(D > 0.05) >= SILR_SURE, and the start is done */
-    size_t needed;         /* labels until enough, as likely as not; SIZE_MAX: more than 500 */
+    size_t needed;         /* labels until enough, as likely as not; SIZE_MAX: more than 200 */
 } silr_standing;
 void silr_chooser_standing(silr_chooser *c, silr_standing *out);
 

@@ -138,6 +138,40 @@ static void posterior_agrees_with_theory(void **state)
     assert_memory_equal(&p, &q, sizeof p);
 }
 
+/* The curves are near the draws, also for many classes; exact where nothing is drawn. */
+static void curves_agree_with_draws(void **state)
+{
+    static silr_priors p, q;
+    silr_rng g = stream(21);
+    (void)state;
+
+    for (int K = 2; K <= 12; K += 5)
+        for (int n = 4 * K; n <= 24 * K; n += 10 * K) {
+            double counts[12], worst = 0;
+            int pseudo[300], truth[300];
+            for (int k = 0; k < K; k++)
+                counts[k] = 100 + 50 * k;
+            for (int i = 0; i < n; i++) {
+                pseudo[i] = i % K;
+                truth[i] = silr_rng_double(&g) < (K == 2 ? 0.15 : 0.02) ? i % K : (int)silr_rng_below(&g, (uint64_t)K);
+            }
+            silr_priors_estimate(&p, K, counts, (size_t)n, pseudo, truth, NULL);
+            q = p;
+            silr_priors_posterior(&p, 3);
+            silr_priors_curves(&q);
+            for (int k = 0; k < K; k++) {
+                assert_true(p.theta_low[k] <= q.theta_low[k] && q.theta_low[k] <= p.theta_low[k]);
+                worst = fmax(worst, fabs(p.pi_low[k] - q.pi_low[k]));
+                worst = fmax(worst, fabs(p.pi_high[k] - q.pi_high[k]));
+            }
+            print_message("%d classes, %d labels: P(D > .05) %.3f drawn, %.3f by curves; pi to %.3f\n", K,
+                          n, p.p_d_margin, q.p_d_margin, worst);
+            near(q.p_d_margin, p.p_d_margin, 0.03, "P(D > 0.05)");
+            near(q.p_d_positive, p.p_d_positive, 0.03, "P(D > 0)");
+            assert_true(worst < 0.06);
+        }
+}
+
 static void verdicts(void **state)
 {
     static const struct {
@@ -378,6 +412,7 @@ int main(void)
         cmocka_unit_test(weights_and_bounds),
         cmocka_unit_test(shrinks_to_the_shared_prior),
         cmocka_unit_test(posterior_agrees_with_theory),
+        cmocka_unit_test(curves_agree_with_draws),
         cmocka_unit_test(verdicts),
         cmocka_unit_test(advice_counts_labels),
         cmocka_unit_test(given_numbers),
