@@ -248,7 +248,7 @@ static silr_status open_world(world *w, const char *path, const char *way, int s
         w->truth[d] = silr_corpus_truth(w->corpus, d);
     if ((st = silr_store_open(&w->store, dir, w->task, w->corpus, err)) != SILR_OK ||
         (st = annotate(w, err)) != SILR_OK ||
-        (st = silr_sample_draw(&w->sample, w->task, w->corpus, w->initial, err)) != SILR_OK ||
+        (st = silr_sample_draw(&w->sample, w->task, w->corpus, w->initial, NULL, err)) != SILR_OK ||
         (st = silr_store_sample(w->store, &w->sample, err)) != SILR_OK)
         return st;
     for (size_t i = 0; i < w->sample.n; i++)

@@ -125,6 +125,8 @@ silr_status cli_rows_end(int got);
 void cli_say_failed(const silr_task *task, const char *dir);
 /* silr annotate --dry-run: what would be asked and what it would take; asks and writes nothing. */
 silr_status cli_dry_run(const cli_args *a, silr_task *task, silr_error *err);
+/* "silr run task.yaml --out x --set 'k=v'": another command with the same task and settings. */
+void cli_command_line(silr_buf *b, const char *command, const cli_args *a);
 /* Ends a stateful command: complains, and says how to go on where it was interrupted. */
 int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err);
 

@@ -66,18 +66,25 @@ bool cli_look_dir(char **dir, const cli_args *a, const silr_task *task)
     return *dir != NULL;
 }
 
+void cli_command_line(silr_buf *b, const char *command, const cli_args *a)
+{
+    silr_buf_printf(b, "silr %s %s", command, a->args[0]);
+    if (a->out)
+        silr_buf_printf(b, " --out %s", a->out);
+    for (size_t i = 0; i < a->n_sets; i++)
+        silr_buf_printf(b, " --set '%s'", a->sets[i]);
+}
+
 int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err)
 {
     int code = cli_complain(st, err);
+    silr_buf line = {0};
 
     if (st == SILR_ECANCEL) {
-        fprintf(stderr, "silr: what was done is kept; the same command goes on from there:\n"
-                "  silr %s %s", command, a->args[0]);
-        if (a->out)
-            fprintf(stderr, " --out %s", a->out);
-        for (size_t i = 0; i < a->n_sets; i++)
-            fprintf(stderr, " --set '%s'", a->sets[i]);
-        fputs(a->force ? " --force\n" : "\n", stderr);
+        cli_command_line(&line, command, a);
+        fprintf(stderr, "silr: what was done is kept; the same command goes on from there:\n  %s%s\n",
+                line.data ? line.data : "", a->force ? " --force" : "");
     }
+    silr_buf_clear(&line);
     return code;
 }

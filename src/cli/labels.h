@@ -32,9 +32,9 @@ silr_status cli_labels_write(const cli_labels *l, silr_error *err);
 /* A CSV field, quoted where it must be. */
 void cli_csv_field(silr_buf *b, const char *s, size_t len);
 
-/* The screen: asks for the texts of order[], returns when done, left (SILR_OK) or interrupted. */
-silr_status cli_screen(cli_labels *l, const uint32_t *order, size_t n, size_t wanted,
-                       silr_error *err);
+/* The screen: asks until `wanted` texts are labelled, returns when done, left (SILR_OK) or
+ * interrupted. The chooser knows of all labels before and after. */
+silr_status cli_screen(cli_labels *l, silr_chooser *chooser, size_t wanted, silr_error *err);
 bool cli_screen_possible(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* priors.c - silr priors: how pure the annotator's sets are, and whether refining is worth it. */
 #include "cli/cli.h"
-#include "run/run.h"
+#include "cli/standing.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -36,31 +36,37 @@ static void json_numbers(silr_buf *b, const char *name, const double *v, int n)
     silr_buf_putc(b, ']');
 }
 
+void cli_json_priors(silr_buf *b, const silr_task *task, const silr_priors *p)
+{
+    int K = p->K;
+
+    silr_buf_puts(b, ",\"classes\":[");
+    for (int k = 0; k < K; k++) {
+        if (k > 0)
+            silr_buf_putc(b, ',');
+        silr_buf_json(b, task->classes[k], strlen(task->classes[k]));
+    }
+    silr_buf_putc(b, ']');
+    json_numbers(b, "theta", p->theta, K * K);
+    json_numbers(b, "theta_low", p->theta_low, K);
+    json_numbers(b, "theta_high", p->theta_high, K);
+    json_numbers(b, "rho", p->rho, K);
+    json_numbers(b, "pi", p->pi, K);
+    json_numbers(b, "pi_low", p->pi_low, K);
+    json_numbers(b, "pi_high", p->pi_high, K);
+    silr_buf_puts(b, ",\"p_d_positive\":");
+    silr_buf_number(b, p->p_d_positive, 9);
+    silr_buf_puts(b, ",\"p_d_margin\":");
+    silr_buf_number(b, p->p_d_margin, 9);
+}
+
 static void print_json(const silr_task *task, const silr_priors *p, size_t sample,
                        silr_verdict verdict, const char *advice)
 {
     silr_buf b = {0};
-    int K = p->K;
 
-    silr_buf_printf(&b, "{\"labelled\":%zu,\"known\":%s,\"classes\":[", sample,
-                    p->known ? "true" : "false");
-    for (int k = 0; k < K; k++) {
-        if (k > 0)
-            silr_buf_putc(&b, ',');
-        silr_buf_json(&b, task->classes[k], strlen(task->classes[k]));
-    }
-    silr_buf_putc(&b, ']');
-    json_numbers(&b, "theta", p->theta, K * K);
-    json_numbers(&b, "theta_low", p->theta_low, K);
-    json_numbers(&b, "theta_high", p->theta_high, K);
-    json_numbers(&b, "rho", p->rho, K);
-    json_numbers(&b, "pi", p->pi, K);
-    json_numbers(&b, "pi_low", p->pi_low, K);
-    json_numbers(&b, "pi_high", p->pi_high, K);
-    silr_buf_puts(&b, ",\"p_d_positive\":");
-    silr_buf_number(&b, p->p_d_positive, 9);
-    silr_buf_puts(&b, ",\"p_d_margin\":");
-    silr_buf_number(&b, p->p_d_margin, 9);
+    silr_buf_printf(&b, "{\"labelled\":%zu,\"known\":%s", sample, p->known ? "true" : "false");
+    cli_json_priors(&b, task, p);
     silr_buf_printf(&b, ",\"verdict\":\"%s\",\"advice\":", verdicts[verdict]);
     silr_buf_json(&b, advice, strlen(advice));
     silr_buf_puts(&b, "}\n");

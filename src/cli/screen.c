@@ -1,14 +1,14 @@
-/* screen.c - one text at a time, one key a class.
+/* screen.c - one text at a time, one key a class; under it how the labels stand.
  *
  * Plain termios and ANSI sequences: the alternate screen, so that the shell's own comes back; no
  * echo, key by key. Everything is drawn into one buffer and written at once. The terminal is put
  * back on every way out, by atexit and from the signal handler too.
  *
- * Texts are hostile: an escape sequence in a review could move the cursor, set the clipboard or
- * imitate a prompt. Only printable characters reach the terminal; every control character, C1
- * controls and direction overrides included, shows as a middle dot. */
+ * The annotator's label of the text in hand shows nowhere, nor can it be told from what does show:
+ * the counts are those of the person's own answers, and the first texts come in shuffled blocks. */
 #include "cli/cli.h"
 #include "cli/labels.h"
+#include "cli/screen.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,24 +17,25 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
-#include <utf8proc.h>
 
 /* Keys of classes, in order; u, s and q are taken. */
 static const char class_keys[] = "123456789abcdefghijklmnoprtvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0=+*/";
 
 typedef struct {
     cli_labels *l;
-    const uint32_t *order;
-    size_t n, at, wanted, scroll, lines; /* lines of the text in hand, at this width */
-    size_t page;                         /* of them fit on the screen */
-    bool *skipped;
-    size_t here;                         /* labelled in this session; undo goes no further back */
+    silr_chooser *chooser;
+    size_t doc;                 /* the text in hand */
+    size_t wanted, scroll, lines; /* lines of the text, at this width */
+    size_t page;                /* of them fit on the screen */
+    size_t here;                /* labelled in this session; undo goes no further back */
+    silr_standing *before, *now;
+    int last;                   /* the first label of the text labelled last; -1: none */
     int rows, cols;
-    silr_buf out;
+    silr_buf out, panel;
     const char *note;
 } screen;
 
-static struct termios before;
+static struct termios as_it_was;
 static volatile sig_atomic_t raw, resized;
 
 static void put(const char *s, size_t len)
@@ -59,7 +60,7 @@ static void restore(void)
         return;
     raw = 0;
     put(back, sizeof back - 1);
-    tcsetattr(0, TCSAFLUSH, &before);
+    tcsetattr(0, TCSAFLUSH, &as_it_was);
 }
 
 static void on_resize(int sig)
@@ -74,9 +75,9 @@ static bool enter(void)
     struct sigaction act = {0};
     struct termios t;
 
-    if (tcgetattr(0, &before) != 0)
+    if (tcgetattr(0, &as_it_was) != 0)
         return false;
-    t = before;
+    t = as_it_was;
     t.c_iflag &= ~(tcflag_t)(IXON | ICRNL);
     t.c_lflag &= ~(tcflag_t)(ECHO | ICANON | IEXTEN);
     t.c_cc[VMIN] = 1;
@@ -102,89 +103,12 @@ bool cli_screen_possible(void)
     return isatty(0) && isatty(1) && !(term && strcmp(term, "dumb") == 0);
 }
 
-/* --- text on a screen ------------------------------------------------------------------------ */
-
-/* The next character of s: what to print for it and how wide that is. Returns the bytes read. */
-static size_t next_char(const char *s, size_t len, char shown[8], int *width)
-{
-    utf8proc_int32_t c;
-    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)len, &c);
-    utf8proc_category_t kind;
-
-    if (n <= 0) {
-        n = 1;
-        c = 0xFFFD;
-    }
-    kind = utf8proc_category(c);
-    *width = utf8proc_charwidth(c);
-    if (kind == UTF8PROC_CATEGORY_CC || kind == UTF8PROC_CATEGORY_CS ||
-        kind == UTF8PROC_CATEGORY_CO || kind == UTF8PROC_CATEGORY_ZL ||
-        kind == UTF8PROC_CATEGORY_ZP || (kind == UTF8PROC_CATEGORY_CF && c != 0x200D)) {
-        c = 0xB7;
-        *width = 1;
-    }
-    shown[utf8proc_encode_char(c, (utf8proc_uint8_t *)shown)] = '\0';
-    return (size_t)n;
-}
-
-/* Where the line that begins at `from` ends, broken at a space where there is one. *next: where the
- * following one begins. */
-static size_t line_end(const char *s, size_t len, size_t from, int cols, size_t *next)
-{
-    size_t i = from, space = 0;
-    int used = 0, width;
-    char shown[8];
-
-    while (i < len) {
-        size_t step;
-        if (s[i] == '\n') {
-            *next = i + 1;
-            return i;
-        }
-        step = next_char(s + i, len - i, shown, &width);
-        if (s[i] == '\t')
-            width = 1;
-        if (used + width > cols && i > from) {
-            *next = space > from ? space + 1 : i;
-            return space > from ? space : i;
-        }
-        if (s[i] == ' ')
-            space = i;
-        used += width;
-        i += step;
-    }
-    *next = len;
-    return len;
-}
-
-/* Prints at most `cols` columns of s; returns how many it took. */
-static int put_text(silr_buf *b, const char *s, size_t len, int cols)
-{
-    char shown[8];
-    int used = 0, width;
-
-    for (size_t i = 0; i < len;) {
-        size_t step = next_char(s + i, len - i, shown, &width);
-        if (s[i] == '\t' || s[i] == '\n' || s[i] == '\r') {
-            shown[0] = ' ';
-            shown[1] = '\0';
-            width = 1;
-        }
-        if (used + width > cols)
-            break;
-        silr_buf_puts(b, shown);
-        used += width;
-        i += step;
-    }
-    return used;
-}
+/* --- drawing ----------------------------------------------------------------------------------- */
 
 static void end_line(silr_buf *b)
 {
     silr_buf_puts(b, "\033[0m\033[K\r\n");
 }
-
-/* --- drawing ----------------------------------------------------------------------------------- */
 
 static void bold(silr_buf *b)
 {
@@ -198,30 +122,37 @@ static void dim(silr_buf *b)
         silr_buf_puts(b, "\033[2m");
 }
 
-/* How many of each of the annotator's classes are labelled: the sample should stay balanced. */
+/* How many there are, and how many of each class by the person's own answers. */
 static void draw_head(screen *v)
 {
     const silr_session *s = v->l->s;
     silr_buf line = {0};
 
-    silr_buf_printf(&line, "%s: %zu of %zu labelled", s->task->name, v->l->n, v->wanted);
-    silr_buf_puts(&line, "   by first label:");
-    for (size_t k = 0; k < s->task->n_classes; k++) {
-        size_t n = 0;
-        for (size_t i = 0; i < v->l->n; i++)
-            n += s->initial[v->l->item[i].doc] == (int)k;
-        silr_buf_printf(&line, " %s %zu", s->task->classes[k], n);
-    }
+    silr_buf_printf(&line, "%s: %zu of %zu labelled  ", s->task->name, v->l->n, v->wanted);
+    for (size_t k = 0; k < s->task->n_classes; k++)
+        silr_buf_printf(&line, "  %s %zu", s->task->classes[k], v->now->answers[k]);
     bold(&v->out);
     if (line.data)
-        put_text(&v->out, line.data, line.len, v->cols);
+        cli_put_text(&v->out, line.data, line.len, v->cols);
     end_line(&v->out);
     if (s->task->question && v->rows >= 12) {
-        put_text(&v->out, s->task->question, strlen(s->task->question), v->cols);
+        cli_put_text(&v->out, s->task->question, strlen(s->task->question), v->cols);
         end_line(&v->out);
     }
     end_line(&v->out);
     silr_buf_clear(&line);
+}
+
+/* The panel's lines hold nothing but what wrap.c has let through. */
+static void draw_panel(screen *v)
+{
+    for (size_t i = 0, from = 0; i < v->panel.len; i++)
+        if (v->panel.data[i] == '\n') {
+            dim(&v->out);
+            silr_buf_add(&v->out, v->panel.data + from, i - from);
+            end_line(&v->out);
+            from = i + 1;
+        }
 }
 
 static void draw_keys(screen *v)
@@ -233,7 +164,7 @@ static void draw_keys(screen *v)
         silr_buf_printf(&line, "%s[%c] %s", k ? "  " : "", class_keys[k], task->classes[k]);
     bold(&v->out);
     if (line.data)
-        put_text(&v->out, line.data, line.len, v->cols);
+        cli_put_text(&v->out, line.data, line.len, v->cols);
     end_line(&v->out);
     silr_buf_reset(&line);
     if (v->lines > v->page)
@@ -243,20 +174,9 @@ static void draw_keys(screen *v)
         silr_buf_printf(&line, "   %s", v->note);
     dim(&v->out);
     if (line.data)
-        put_text(&v->out, line.data, line.len, v->cols);
+        cli_put_text(&v->out, line.data, line.len, v->cols);
     silr_buf_puts(&v->out, "\033[0m\033[K");
     silr_buf_clear(&line);
-}
-
-static size_t count_lines(const char *s, size_t len, int cols)
-{
-    size_t n = 0, at = 0;
-
-    while (at < len) {
-        line_end(s, len, at, cols, &at);
-        n++;
-    }
-    return n;
 }
 
 static void draw_body(screen *v, const char *s, size_t len)
@@ -266,11 +186,11 @@ static void draw_body(screen *v, const char *s, size_t len)
     for (size_t line = 0; shown < v->page; line++) {
         size_t from = at, end = at;
         if (at < len)
-            end = line_end(s, len, at, v->cols, &at);
+            end = cli_line_end(s, len, at, v->cols, &at);
         if (line < v->scroll)
             continue;
         if (end > from)
-            put_text(&v->out, s + from, end - from, v->cols);
+            cli_put_text(&v->out, s + from, end - from, v->cols);
         end_line(&v->out);
         shown++;
     }
@@ -280,7 +200,7 @@ static void draw(screen *v)
 {
     struct winsize w = {0};
     size_t len;
-    const char *s = silr_corpus_text(v->l->s->corpus, v->order[v->at], &len);
+    const char *s = silr_corpus_text(v->l->s->corpus, v->doc, &len);
     int used;
 
     v->rows = 24;
@@ -289,15 +209,18 @@ static void draw(screen *v)
         v->rows = w.ws_row;
         v->cols = w.ws_col;
     }
+    silr_buf_reset(&v->panel);
     used = 4 + (v->l->s->task->question && v->rows >= 12); /* head, gap, two lines of keys */
+    used += (int)cli_panel(&v->panel, v->l->s->task, v->before, v->now, v->last, v->rows, v->cols);
     v->page = v->rows > used ? (size_t)(v->rows - used) : 1;
-    v->lines = count_lines(s, len, v->cols);
+    v->lines = cli_count_lines(s, len, v->cols);
     if (v->scroll >= v->lines)
         v->scroll = 0;
     silr_buf_reset(&v->out);
     silr_buf_puts(&v->out, "\033[H\033[?7l"); /* no wrapping: we know how wide things are */
     draw_head(v);
     draw_body(v, s, len);
+    draw_panel(v);
     draw_keys(v);
     silr_buf_puts(&v->out, "\033[J\033[?7h");
     if (!v->out.failed)
@@ -328,17 +251,12 @@ static int read_key(void)
     return c[0];
 }
 
-/* The next text without a label, first those that were not skipped. false: there is none. */
+/* The next text; false: there is none. */
 static bool find_next(screen *v)
 {
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < v->n; i++)
-            if (v->l->label[v->order[i]] == SILR_NO_LABEL && v->skipped[i] == (pass == 1)) {
-                v->at = i;
-                v->scroll = 0;
-                return true;
-            }
-    return false;
+    v->doc = silr_chooser_next(v->chooser);
+    v->scroll = 0;
+    return v->doc != SIZE_MAX;
 }
 
 static silr_status undo(screen *v, silr_error *err)
@@ -353,70 +271,68 @@ static silr_status undo(screen *v, silr_error *err)
     doc = v->l->item[v->l->n - 1].doc;
     if ((st = cli_labels_undo(v->l, err)) != SILR_OK)
         return st;
+    silr_chooser_label(v->chooser, doc, SILR_NO_LABEL);
+    silr_chooser_standing(v->chooser, v->now);
+    v->last = -1;
     v->here--;
     v->scroll = 0;
-    for (size_t i = 0; i < v->n; i++)
-        if (v->order[i] == doc)
-            v->at = i;
+    v->doc = doc;
     return SILR_OK;
 }
 
-/* Skipped texts come back when no others are left. */
-static void skip(screen *v)
+/* Keeps the answer. Returns 1 when it was the last one asked for. */
+static int answer(screen *v, int label, silr_error *err)
 {
-    size_t now = v->at;
+    silr_standing *old = v->before;
+    silr_status st = cli_labels_add(v->l, v->doc, label, err);
 
-    if (v->skipped[now]) { /* among skipped ones: on to the next of them, round and round */
-        for (size_t step = 1; step <= v->n; step++) {
-            size_t i = (now + step) % v->n;
-            if (v->l->label[v->order[i]] == SILR_NO_LABEL) {
-                v->at = i;
-                v->scroll = 0;
-                return;
-            }
-        }
-        return;
-    }
-    v->skipped[now] = true;
-    find_next(v);
+    if (st != SILR_OK)
+        return st;
+    silr_chooser_label(v->chooser, v->doc, label);
+    v->before = v->now;
+    v->now = old;
+    silr_chooser_standing(v->chooser, v->now);
+    v->last = v->l->s->initial[v->doc];
+    v->here++;
+    return v->l->n >= v->wanted || !find_next(v);
 }
 
 /* Returns SILR_OK to go on, 1 to leave, or a failure. */
 static int handle_key(screen *v, int key, silr_error *err)
 {
     const char *class = key > 0 ? strchr(class_keys, key) : NULL;
-    silr_status st = SILR_OK;
+    int rc = SILR_OK;
 
     v->note = NULL;
     if (key == 'q')
         return 1;
     if (key == 'u' || key == 127 || key == 8) {
-        st = undo(v, err);
+        rc = undo(v, err);
     } else if (key == 's') {
-        skip(v);
+        silr_chooser_skip(v->chooser, v->doc);
+        find_next(v);
     } else if (key == ' ') {
         v->scroll += v->page > 1 ? v->page - 1 : 1;
     } else if (class && (size_t)(class - class_keys) < v->l->s->task->n_classes) {
-        st = cli_labels_add(v->l, v->order[v->at], (int)(class - class_keys), err);
-        if (st == SILR_OK) {
-            v->here++;
-            if (v->l->n >= v->wanted || !find_next(v))
-                return 1;
-        }
+        rc = answer(v, (int)(class - class_keys), err);
     } else if (key > 0) {
         v->note = "no class has this key";
     }
-    return (int)st;
+    return rc;
 }
 
-silr_status cli_screen(cli_labels *l, const uint32_t *order, size_t n, size_t wanted,
-                       silr_error *err)
+silr_status cli_screen(cli_labels *l, silr_chooser *chooser, size_t wanted, silr_error *err)
 {
-    screen v = {.l = l, .order = order, .n = n, .wanted = wanted};
+    screen v = {.l = l, .chooser = chooser, .wanted = wanted, .last = -1};
     int rc = SILR_OK;
 
-    if (!(v.skipped = silr_calloc(n + 1, sizeof *v.skipped)))
-        return silr_fail_memory(err);
+    v.before = silr_alloc(1, sizeof *v.before);
+    v.now = silr_alloc(1, sizeof *v.now);
+    if (!v.before || !v.now) {
+        rc = silr_fail_memory(err);
+        goto done;
+    }
+    silr_chooser_standing(chooser, v.now);
     if (!find_next(&v))
         goto done;
     if (!enter()) {
@@ -437,7 +353,9 @@ silr_status cli_screen(cli_labels *l, const uint32_t *order, size_t n, size_t wa
 done:
     restore();
     cli_signals_restore(NULL);
-    silr_free(v.skipped);
+    silr_free(v.before);
+    silr_free(v.now);
     silr_buf_clear(&v.out);
+    silr_buf_clear(&v.panel);
     return rc == 1 ? SILR_OK : (silr_status)rc;
 }

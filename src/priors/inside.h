@@ -8,6 +8,15 @@
 void silr_priors_mix(silr_priors *p, const double *counts);
 /* The two measures of signal of posterior.c, from one Theta. */
 double silr_priors_signal(int K, const double *theta, const double *rho);
+/* The sd of the signal: exact for two classes, for more to first order. */
+double silr_priors_signal_sd(const silr_priors *p);
+/* Pseudo-counts a row of Theta is shrunk with: 2, or 2K for K > 2 (theta.c). */
+static inline double silr_priors_strength(int K)
+{
+    return K == 2 ? 2 : 2.0 * K;
+}
+/* B6's prior rows from weighted counts N[K][K] worth n_eff[K] labels. */
+void silr_priors_shared_rows(double *prior, const double *N, const double *n_eff, int K);
 
 /* Documents that training and the sample may use: not test, not empty. */
 static inline bool silr_in_pool(const silr_corpus *c, size_t i)

@@ -10,7 +10,13 @@
  * of tpr - fpr, so for K classes the signal is what that becomes, informedness: mean over classes
  * of P(pseudo k | true k), rescaled so that noise, and any constant answer, has 0 and truth 1.
  *
- * Draws are counted in bins, so that nothing is allocated and nothing can fail. */
+ * Draws are counted in bins, so that nothing is allocated and nothing can fail.
+ *
+ * Where there is no time for draws (after every key of `silr label`, with many classes) the same
+ * comes from normal curves. With r_k = P(pseudo k | true k) = rho_k Theta[k][k] / pi_k
+ *
+ *     d signal / d Theta[j][k] = rho_j ([j = k] - r_k) / (pi_k (K - 1))  =: g_jk
+ *     Var(signal) = sum_j (sum_k g_jk^2 Theta[j][k] - (sum_k g_jk Theta[j][k])^2) / (strength_j + 1) */
 #include "priors/inside.h"
 #include <math.h>
 #include <string.h>
@@ -39,12 +45,33 @@ double silr_priors_signal(int K, const double *theta, const double *rho)
     return (K * recall - 1) / (K - 1);
 }
 
+double silr_priors_signal_sd(const silr_priors *p)
+{
+    double variance = 0;
+    int K = p->K;
+
+    for (int j = 0; j < K; j++) {
+        double mean = 0, square = 0;
+        for (int k = 0; k < K; k++) {
+            double t = p->theta[j * K + k], r, g;
+            r = p->pi[k] > 0 ? p->rho[k] * p->theta[k * K + k] / p->pi[k] : 0;
+            g = p->pi[k] > 0 ? p->rho[j] * ((j == k) - r) / p->pi[k] / (K - 1) : 0;
+            if (K == 2)
+                g = k == 0;
+            mean += g * t;
+            square += g * g * t;
+        }
+        variance += (square - mean * mean) / (p->n_eff[j] + silr_priors_strength(K) + 1);
+    }
+    return sqrt(variance);
+}
+
 static void draw_theta(silr_rng *g, const silr_priors *p, double *theta)
 {
     int K = p->K;
 
     for (int j = 0; j < K; j++) {
-        double strength = p->n_eff[j] + (K == 2 ? 2 : 2 * K), sum = 0;
+        double strength = p->n_eff[j] + silr_priors_strength(K), sum = 0;
         for (int k = 0; k < K; k++) {
             double shape = p->theta[j * K + k] * strength;
             theta[j * K + k] = shape > 0 ? silr_rng_gamma(g, shape) : 0;
@@ -68,17 +95,46 @@ static double bin_quantile(const uint16_t *bin, int draws, double q)
     return 1;
 }
 
-static void intervals(silr_priors *p, uint16_t bin[][BINS], int draws)
+static void theta_intervals(silr_priors *p)
 {
     int K = p->K;
 
     for (int k = 0; k < K; k++) {
-        double strength = p->n_eff[k] + (K == 2 ? 2 : 2 * K), mean = p->theta[k * K + k];
+        double strength = p->n_eff[k] + silr_priors_strength(K), mean = p->theta[k * K + k];
         double a = mean * strength, b = (1 - mean) * strength;
         p->theta_low[k] = a > 0 && b > 0 ? silr_beta_quantile(a, b, 0.025) : mean;
         p->theta_high[k] = a > 0 && b > 0 ? silr_beta_quantile(a, b, 0.975) : mean;
-        p->pi_low[k] = bin_quantile(bin[k], draws, 0.025);
-        p->pi_high[k] = bin_quantile(bin[k], draws, 0.975);
+    }
+}
+
+/* P(signal > at) by the normal curve. */
+static double above(double signal, double sd, double at)
+{
+    if (!(sd > 0))
+        return signal > at ? 1 : 0;
+    return 0.5 * erfc(-(signal - at) / sd / sqrt(2));
+}
+
+void silr_priors_curves(silr_priors *p)
+{
+    int K = p->K;
+    double signal = silr_priors_signal(K, p->theta, p->rho);
+    double sd = p->known ? 0 : silr_priors_signal_sd(p);
+
+    p->p_d_positive = above(signal, sd, 0);
+    p->p_d_margin = above(signal, sd, 0.05);
+    if (p->known)
+        return;
+    theta_intervals(p);
+    for (int k = 0; k < K; k++) {
+        double variance = 0;
+        for (int j = 0; j < K; j++) {
+            double t = p->theta[j * K + k];
+            variance += p->rho[j] * p->rho[j] * t * (1 - t) /
+                        (p->n_eff[j] + silr_priors_strength(K) + 1);
+        }
+        p->pi_low[k] = fmax(p->pi[k] - 1.96 * sqrt(variance), 0);
+        p->pi_high[k] = fmin(p->pi[k] + 1.96 * sqrt(variance), 1);
     }
 }
 
@@ -86,7 +142,7 @@ void silr_priors_posterior(silr_priors *p, uint64_t seed)
 {
     uint16_t bin[SILR_MAX_CLASSES][BINS];
     double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES];
-    int K = p->K, draws = draws_for(K), above = 0, margin = 0;
+    int K = p->K, draws = draws_for(K), positive = 0, margin = 0;
     silr_rng g;
 
     if (p->known) {
@@ -102,7 +158,7 @@ void silr_priors_posterior(silr_priors *p, uint64_t seed)
 
         draw_theta(&g, p, theta);
         signal = silr_priors_signal(K, theta, p->rho);
-        above += signal > 0;
+        positive += signal > 0;
         margin += signal > 0.05;
         for (int k = 0; k < K; k++) {
             double pi = 0;
@@ -111,7 +167,11 @@ void silr_priors_posterior(silr_priors *p, uint64_t seed)
             bin[k][(int)fmin(pi * BINS, BINS - 1)]++;
         }
     }
-    p->p_d_positive = (double)above / draws;
+    p->p_d_positive = (double)positive / draws;
     p->p_d_margin = (double)margin / draws;
-    intervals(p, bin, draws);
+    theta_intervals(p);
+    for (int k = 0; k < K; k++) {
+        p->pi_low[k] = bin_quantile(bin[k], draws, 0.025);
+        p->pi_high[k] = bin_quantile(bin[k], draws, 0.975);
+    }
 }

@@ -26,9 +26,11 @@ void silr_sample_clear(silr_sample *s);
  * error, rows of the test part are passed over, the last row for an id holds; weights by stratum
  * of initial[]. given, oracle, none: an empty sample (n = 0). SILR_EINPUT: fewer than one labelled
  * text a class that initial[] uses, or fewer than K in all; the annotator labelled nothing.
- * SILR_EDOMAIN: it used one class only (both for every kind). */
+ * SILR_EDOMAIN: it used one class only (both for every kind).
+ * stratum[i], for each document, NULL: none: 0 or 1, by which the texts of a file were chosen too
+ * (several annotators disagreed); they are then weighed by label and stratum. */
 silr_status silr_sample_draw(silr_sample *out, const silr_task *task, const silr_corpus *c,
-                             const int *initial, silr_error *err);
+                             const int *initial, const uint8_t *stratum, silr_error *err);
 
 /* Few-shot examples, drawn before the annotator has said anything. doc, truth [n]: the texts that were
  * looked at; example [n_examples]: indices of those that became examples, classes in turn, so that
@@ -66,6 +68,11 @@ typedef struct {
  * pseudo[i] is the set of sample item i (SILR_NO_LABEL: left out), weight NULL: all 1. */
 void silr_priors_estimate(silr_priors *out, int K, const double *counts, size_t n,
                           const int *pseudo, const int *truth, const double *weight);
+/* The same for the sets that the sample was drawn from (the annotator's own labels): texts of a set
+ * with equal weights were drawn alike, and a set of several weights is estimated as the sum of its
+ * parts, which is surer than Kish's n_eff (cells.c). One weight a set: silr_priors_estimate. */
+void silr_priors_drawn(silr_priors *out, int K, const double *counts, size_t n, const int *pseudo,
+                       const int *truth, const double *weight);
 /* B6's prior rows alone, before any row's own counts: what a purity is shrunk towards. [K][K] */
 void silr_priors_prior_rows(double *prior, int K, size_t n, const int *pseudo, const int *truth,
                             const double *weight);
@@ -78,6 +85,39 @@ void silr_priors_oracle(silr_priors *out, const silr_task *task, const silr_corp
 /* Posterior draws for p_d_positive, p_d_margin and the intervals: 10^4, seeded. Not needed after
  * _given and _oracle. */
 void silr_priors_posterior(silr_priors *p, uint64_t seed);
+/* The same at once, by normal curves: near it, and a thousand times as quick with many classes. */
+void silr_priors_curves(silr_priors *p);
+#define SILR_SURE 0.95 /* P(D > 0.05) from which on refining is worth it (method.md B4) */
+/* The chance that P(D > 0.05) reaches SILR_SURE on the way from what is known now to what is
+ * expected to be known then, with more labels: by normal curves, for what is planned. */
+double silr_priors_reaches(const silr_priors *now, const silr_priors *then);
+/* How right the labels are that the sets were made by, with a 95 % interval by the same curve. */
+typedef struct {
+    double value, low, high;
+} silr_interval;
+silr_interval silr_priors_accuracy(const silr_priors *p);
+
+/* --- which text to label next (method.md B4, B9) ----------------------------------------------
+ *
+ * A cell holds texts that are alike before anyone has read them: of one of the annotator's labels
+ * and, where several annotators spoke, of those on which they agreed or of those on which they did
+ * not. */
+typedef struct {
+    int set;                       /* the annotator's label */
+    size_t left;                   /* texts of it that can still be asked for */
+    double size;                   /* texts of the pool in it */
+    double n, seen[SILR_MAX_CLASSES]; /* labelled; of them, by class. Fractions in a look ahead */
+} silr_cell;
+enum { SILR_MAX_CELLS = 2 * SILR_MAX_CLASSES };
+
+/* theta, rho, pi of the sets that n <= SILR_MAX_CELLS cells make up; of one cell a set the same as
+ * silr_priors_estimate. No posterior draws yet. */
+void silr_priors_cells(silr_priors *out, int K, const silr_cell *cell, size_t n);
+/* The cell (of `set` alone, unless negative) in which one more label is expected to tell most;
+ * SIZE_MAX: no text is left. */
+size_t silr_cells_next(int K, const silr_cell *cell, size_t n, int set);
+/* Adds to cell `at` the label that is to be expected of its next text. */
+void silr_cells_expect(int K, silr_cell *cell, size_t n, size_t at);
 
 /* B5: theta from out-of-fold scores alone, by mixture proportion estimation (two classes).
  * z[i] > 0 leans to class 0; set[i] 0 or 1. */
@@ -100,12 +140,10 @@ typedef enum {
 silr_verdict silr_priors_verdict(const silr_priors *p, silr_recipe recipe, silr_buf *advice);
 
 /* B9: accuracy of labels `pred` with a 95 % interval, from sample answers scored honestly (by
- * models that had not seen them). strata[i]: stratum of item i, share[h]: its share of the pool. */
-typedef struct {
-    double value, low, high;
-} silr_interval;
+ * models that had not seen them). stratum[i]: of item i, share[h]: a stratum's share of the pool.
+ * weight[i]: the sample's, NULL: all 1; those of a stratum with equal weights were drawn alike. */
 void silr_certificate(silr_interval *out, size_t n, const int *stratum, const int *right,
-                      size_t n_strata, const double *share, uint64_t seed);
+                      const double *weight, size_t n_strata, const double *share, uint64_t seed);
 /* A proportion with its 95 % interval: Jeffreys' Beta posterior; Clopper-Pearson when exact. */
 silr_interval silr_proportion(double right, double n, bool exact);
 

@@ -10,7 +10,17 @@
  *
  * texts, and weighted means over the sample estimate means over the pool. Inside a stratum the
  * order is a seeded shuffle of which the sample is the beginning: a larger sample contains a
- * smaller. */
+ * smaller.
+ *
+ * A file of labels may hold more of the texts on which several annotators disagreed, since those
+ * tell more (run/choose.c). Then the strata are the parts d of each label h, size N_hd, n_hd texts
+ * of the sample, and w_i = (N_hd / N) / n_hd. The n_hd texts are a random draw from their part,
+ * however n_hd came about, so the mean over them estimates the part's mean, sum_i w_i x_i over h
+ * estimates sum_d (N_hd / N) mean_hd(x) = the mean over the stratum, and the share of the texts
+ * that were disagreed on in the sample drops out. A part without a text in the sample counts as
+ * the rest of its label: its size is shared out among the parts that have some. That is a bias of
+ * N_hd / N_h times the parts' difference, for as long as nobody has looked at it. (That n_hd
+ * depends on the labels before makes theta too pure by less than .01, tests/priors/test_cells.c.) */
 #include "priors/inside.h"
 #include <string.h>
 
@@ -182,19 +192,47 @@ done:
     return st;
 }
 
-static silr_status weigh(silr_sample *s, int K, const double *size, const int *initial,
-                         silr_error *err)
+enum { PARTS = 2 };
+
+/* Which part of its label a document belongs to. */
+static int part_of(const uint8_t *stratum, size_t doc)
 {
-    double count[SILR_MAX_CLASSES + 1] = {0}, sum = 0;
+    return stratum && stratum[doc] ? 1 : 0;
+}
+
+/* Texts of the pool that one text of the sample stands for, by label and part. */
+static void stand_for(double each[][PARTS], const silr_sample *s, int K, const silr_corpus *c,
+                      const int *initial, const uint8_t *stratum)
+{
+    double size[SILR_MAX_CLASSES + 1][PARTS] = {{0}}, count[SILR_MAX_CLASSES + 1][PARTS] = {{0}};
+
+    for (size_t i = 0; i < silr_corpus_size(c); i++)
+        if (silr_in_pool(c, i))
+            size[stratum_of(initial[i], K)][part_of(stratum, i)]++;
+    for (size_t i = 0; i < s->n; i++)
+        count[stratum_of(initial[s->doc[i]], K)][part_of(stratum, s->doc[i])]++;
+    for (int h = 0; h <= K; h++) {
+        double all = 0, seen = 0;
+        for (int d = 0; d < PARTS; d++) {
+            all += size[h][d];
+            seen += count[h][d] > 0 ? size[h][d] : 0;
+        }
+        for (int d = 0; d < PARTS; d++)
+            each[h][d] = count[h][d] > 0 ? size[h][d] / count[h][d] * (all / seen) : 0;
+    }
+}
+
+static silr_status weigh(silr_sample *s, int K, const silr_corpus *c, const int *initial,
+                         const uint8_t *stratum, silr_error *err)
+{
+    double each[SILR_MAX_CLASSES + 1][PARTS], sum = 0;
 
     s->weight = silr_alloc(s->n, sizeof *s->weight);
     if (!s->weight)
         return silr_fail_memory(err);
-    for (size_t i = 0; i < s->n; i++)
-        count[stratum_of(initial[s->doc[i]], K)]++;
+    stand_for(each, s, K, c, initial, stratum);
     for (size_t i = 0; i < s->n; i++) {
-        int h = stratum_of(initial[s->doc[i]], K);
-        s->weight[i] = size[h] / count[h];
+        s->weight[i] = each[stratum_of(initial[s->doc[i]], K)][part_of(stratum, s->doc[i])];
         sum += s->weight[i];
     }
     for (size_t i = 0; i < s->n; i++)
@@ -228,7 +266,7 @@ static silr_status check(const silr_sample *s, const silr_task *task, const doub
 }
 
 silr_status silr_sample_draw(silr_sample *out, const silr_task *task, const silr_corpus *c,
-                             const int *initial, silr_error *err)
+                             const int *initial, const uint8_t *stratum, silr_error *err)
 {
     double size[SILR_MAX_CLASSES + 1];
     sample_list list;
@@ -251,8 +289,10 @@ silr_status silr_sample_draw(silr_sample *out, const silr_task *task, const silr
         st = put_in_order(&list.s, err);
     if (st == SILR_OK)
         st = check(&list.s, task, size, initial, err);
+    if (task->labelled.kind == SILR_LABELLED_COUNT)
+        stratum = NULL; /* drawn by label alone */
     if (st == SILR_OK)
-        st = weigh(&list.s, (int)task->n_classes, size, initial, err);
+        st = weigh(&list.s, (int)task->n_classes, c, initial, stratum, err);
     if (st == SILR_OK) {
         *out = list.s;
         memset(&list, 0, sizeof list);

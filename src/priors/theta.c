@@ -53,7 +53,7 @@ static void laplace(double *theta, const double *N, const double *n_eff)
 }
 
 /* B6: accuracy on the diagonal, the rest spread by the smoothed class counts. */
-static void prior_rows(double *prior, const double *N, const double *n_eff, int K)
+void silr_priors_shared_rows(double *prior, const double *N, const double *n_eff, int K)
 {
     double seen[SILR_MAX_CLASSES], n = 0, trace = 0, acc;
 
@@ -76,9 +76,9 @@ static void prior_rows(double *prior, const double *N, const double *n_eff, int 
 
 static void shrink(double *theta, const double *N, const double *n_eff, int K)
 {
-    const double strength = 2.0 * K;
+    const double strength = silr_priors_strength(K);
 
-    prior_rows(theta, N, n_eff, K);
+    silr_priors_shared_rows(theta, N, n_eff, K);
     for (int j = 0; j < K; j++)
         for (int k = 0; k < K; k++)
             theta[j * K + k] =
@@ -91,7 +91,7 @@ void silr_priors_prior_rows(double *prior, int K, size_t n, const int *pseudo, c
     double N[SILR_MAX_CLASSES * SILR_MAX_CLASSES], n_eff[SILR_MAX_CLASSES];
 
     counts_of(N, n_eff, K, n, pseudo, truth, weight);
-    prior_rows(prior, N, n_eff, K);
+    silr_priors_shared_rows(prior, N, n_eff, K);
 }
 
 /* rho from the sizes of the sets, pi = Theta^T rho; intervals of no width until posterior.c. */

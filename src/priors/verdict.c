@@ -13,23 +13,9 @@
 #include "priors/inside.h"
 #include <math.h>
 
-/* The sd of the signal: exact for two classes, for more from the spread of the diagonal. */
-static double signal_sd(const silr_priors *p)
-{
-    double variance = 0;
-    int K = p->K;
-
-    for (int j = 0; j < K; j++) {
-        double t = p->theta[j * K + j], strength = p->n_eff[j] + (K == 2 ? 2 : 2 * K);
-        double slope = K == 2 ? 1 : p->rho[j] * K / (K - 1.0);
-        variance += slope * slope * t * (1 - t) / (strength + 1);
-    }
-    return sqrt(variance);
-}
-
 static void advise_more(const silr_priors *p, double signal, silr_buf *advice)
 {
-    double have = 0, sd = signal_sd(p), need = (signal - 0.05) / 1.2816, total;
+    double have = 0, sd = silr_priors_signal_sd(p), need = (signal - 0.05) / 1.2816, total;
 
     for (int j = 0; j < p->K; j++)
         have += p->n_eff[j];

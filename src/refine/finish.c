@@ -12,7 +12,8 @@ silr_status silr_ours_account(const silr_ours *o, silr_account *a, silr_iteratio
     double counts[SILR_MAX_CLASSES], share[SILR_MAX_CLASSES], total = 0, se2 = 0, all = 0;
     int *pseudo = silr_alloc(n, sizeof *pseudo), *right = silr_alloc(n, sizeof *right),
         *stratum = silr_alloc(n, sizeof *stratum);
-    silr_status st = pseudo && right && stratum ? SILR_OK : silr_fail_memory(err);
+    double *weight = silr_alloc(n, sizeof *weight);
+    silr_status st = pseudo && right && stratum && weight ? SILR_OK : silr_fail_memory(err);
 
     *a = (silr_account){0};
     it->estimated = (silr_interval){NAN, NAN, NAN};
@@ -33,6 +34,7 @@ silr_status silr_ours_account(const silr_ours *o, silr_account *a, silr_iteratio
         if (now == SILR_NO_LABEL || o->side[r] == SILR_NO_LABEL)
             continue;
         stratum[a->n] = o->side[r];
+        weight[a->n] = w;
         right[a->n++] = now == l->sample.truth[i];
         e = (now == l->sample.truth[i]) - (blind->side[r] == l->sample.truth[i]);
         a->gain += w * e;
@@ -48,10 +50,11 @@ silr_status silr_ours_account(const silr_ours *o, silr_account *a, silr_iteratio
     if (a->n > 0) {
         a->gain /= all;
         a->gain_se = sqrt(se2) / all;
-        silr_certificate(&it->estimated, a->n, stratum, right, (size_t)l->K, share,
+        silr_certificate(&it->estimated, a->n, stratum, right, weight, (size_t)l->K, share,
                          (uint64_t)l->task->seed);
     }
 done:
+    silr_free(weight);
     silr_free(pseudo);
     silr_free(right);
     silr_free(stratum);

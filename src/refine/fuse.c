@@ -198,7 +198,7 @@ silr_status silr_ours_fuse(silr_ours *o, silr_variant *v, silr_error *err)
         goto done;
     v->reliability = isnan(a) ? 0 : fmin(fmax((a - 0.9) / 0.1, 0), 1);
     d = (silr_stack_data){.K = K, .n = n, .u = u, .side = side, .n_labelled = t.n, .item = t.item,
-                          .truth = t.truth, .reliability = v->reliability,
+                          .truth = t.truth, .weight = t.weight, .reliability = v->reliability,
                           .theta = l->known ? v->start.theta : NULL, .prior = v->prior,
                           .odds = odds, .pi = v->start.pi[0]};
     silr_stack_free(v->stack);

@@ -256,7 +256,8 @@ static silr_status estimate(const paper *p, const int *label, silr_iteration *it
     const silr_loop *l = p->l;
     const size_t n = l->sample.n;
     int *stratum = silr_alloc(n, sizeof *stratum), *right = silr_alloc(n, sizeof *right);
-    silr_status st = stratum && right ? SILR_OK : silr_fail_memory(err);
+    double *weight = silr_alloc(n, sizeof *weight);
+    silr_status st = stratum && right && weight ? SILR_OK : silr_fail_memory(err);
     size_t m = 0;
 
     it->estimated = (silr_interval){NAN, NAN, NAN};
@@ -265,11 +266,13 @@ static silr_status estimate(const paper *p, const int *label, silr_iteration *it
         if (s0 == SILR_NO_LABEL)
             continue;
         stratum[m] = s0;
+        weight[m] = l->sample.weight[i];
         right[m++] = label[l->row_of[l->sample.doc[i]]] == l->sample.truth[i];
     }
     if (m > 0)
-        silr_certificate(&it->estimated, m, stratum, right, (size_t)l->K, l->start.rho,
+        silr_certificate(&it->estimated, m, stratum, right, weight, (size_t)l->K, l->start.rho,
                          (uint64_t)l->task->seed);
+    silr_free(weight);
     silr_free(stratum);
     silr_free(right);
     return st;

@@ -47,7 +47,7 @@ static silr_status find_sample(silr_loop *l, silr_error *err)
     silr_status st = silr_store_sample_get(l->store, &l->sample, &present, err);
 
     if (st == SILR_OK && !present) {
-        st = silr_sample_draw(&l->sample, l->task, l->corpus, l->initial, err);
+        st = silr_sample_draw(&l->sample, l->task, l->corpus, l->initial, NULL, err);
         if (st == SILR_OK)
             st = silr_store_sample(l->store, &l->sample, err);
     }
@@ -115,8 +115,8 @@ static silr_status start_priors(silr_loop *l, silr_error *err)
         l->known = false;
         for (size_t i = 0; i < l->sample.n; i++)
             pseudo[i] = l->initial[l->sample.doc[i]];
-        silr_priors_estimate(&l->start, l->K, counts, l->sample.n, pseudo, l->sample.truth,
-                             l->sample.weight);
+        silr_priors_drawn(&l->start, l->K, counts, l->sample.n, pseudo, l->sample.truth,
+                          l->sample.weight);
     }
     if (st == SILR_OK)
         silr_priors_posterior(&l->start, (uint64_t)l->task->seed);
@@ -187,10 +187,11 @@ static silr_status store_start(silr_loop *l, silr_error *err)
                       silr_alloc(l->n_rows * l->C, sizeof *o.prob)};
     int *stratum = silr_alloc(l->sample.n, sizeof *stratum),
         *right = silr_alloc(l->sample.n, sizeof *right);
+    double *weight = silr_alloc(l->sample.n, sizeof *weight);
     size_t n = 0;
     silr_status st = SILR_OK;
 
-    if (!o.label || !o.prob || !stratum || !right) {
+    if (!o.label || !o.prob || !stratum || !right || !weight) {
         st = silr_fail_memory(err);
         goto done;
     }
@@ -205,10 +206,11 @@ static silr_status store_start(silr_loop *l, silr_error *err)
         if (j == SILR_NO_LABEL)
             continue;
         stratum[n] = j;
+        weight[n] = l->sample.weight[i];
         right[n++] = j == l->sample.truth[i];
     }
     if (n > 0)
-        silr_certificate(&it.estimated, n, stratum, right, (size_t)l->K, l->start.rho,
+        silr_certificate(&it.estimated, n, stratum, right, weight, (size_t)l->K, l->start.rho,
                          (uint64_t)l->task->seed);
     else if (l->known) {
         double a = 0;
@@ -224,6 +226,7 @@ done:
     silr_free(o.prob);
     silr_free(stratum);
     silr_free(right);
+    silr_free(weight);
     return st;
 }
 

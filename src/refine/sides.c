@@ -189,7 +189,8 @@ static silr_status estimate(const silr_ours *o, silr_interval *out, silr_error *
     const silr_loop *l = o->loop;
     const size_t n = l->sample.n;
     int *stratum = silr_alloc(n, sizeof *stratum), *right = silr_alloc(n, sizeof *right);
-    silr_status st = stratum && right ? SILR_OK : silr_fail_memory(err);
+    double *weight = silr_alloc(n, sizeof *weight);
+    silr_status st = stratum && right && weight ? SILR_OK : silr_fail_memory(err);
     size_t m = 0;
 
     *out = (silr_interval){NAN, NAN, NAN};
@@ -198,13 +199,15 @@ static silr_status estimate(const silr_ours *o, silr_interval *out, silr_error *
         if (o->side[r] == SILR_NO_LABEL)
             continue;
         stratum[m] = o->side[r];
+        weight[m] = l->sample.weight[i];
         right[m++] = o->variant[1 + o->label_fold[i]].side[r] == l->sample.truth[i];
     }
     if (m > 0)
-        silr_certificate(out, m, stratum, right, (size_t)l->K, l->start.rho,
+        silr_certificate(out, m, stratum, right, weight, (size_t)l->K, l->start.rho,
                          (uint64_t)l->task->seed);
     silr_free(stratum);
     silr_free(right);
+    silr_free(weight);
     return st;
 }
 

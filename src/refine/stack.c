@@ -1,6 +1,21 @@
 #include "refine/stack_internal.h"
 #include <math.h>
 
+/* Texts that several annotators disagreed on may be in the sample more often than in the pool; they
+ * must not set the side's offset for all. */
+void silr_stack_counts(double *weight, size_t n)
+{
+    double first = n > 0 ? weight[0] : 1, sum = 0, square = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        weight[i] /= first;
+        sum += weight[i];
+        square += weight[i] * weight[i];
+    }
+    for (size_t i = 0; i < n; i++)
+        weight[i] *= sum / square;
+}
+
 silr_status silr_stack_fit(silr_stack **out, const silr_stack_data *d, silr_error *err)
 {
     silr_stack *s = silr_calloc(1, sizeof *s);

@@ -30,6 +30,7 @@ typedef struct {
     size_t n_labelled; /* labelled texts among them */
     const uint32_t *item; /* [n_labelled], index into the n texts */
     const int *truth;     /* [n_labelled] */
+    const double *weight; /* [n_labelled], texts each stands for, in any unit; NULL: all alike */
     double reliability;   /* r in [0,1]: how well u ranks the labelled texts */
     const double *theta;  /* [K][K]: known purities (given, oracle, none): no labels are used; NULL */
     const double *prior;  /* [K][K], K > 2: B6's prior rows */

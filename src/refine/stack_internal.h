@@ -30,6 +30,10 @@ struct silr_stack {
     double *middle;              /* [K side][K] mean of u */
 };
 
+/* What each of a side's n labelled texts counts in its likelihood: in proportion to its weight, all
+ * together Kish's n_eff. Exactly 1 where they are alike. */
+void silr_stack_counts(double *weight, size_t n);
+
 silr_status silr_stack_fit_two(silr_stack *out, const silr_stack_data *d, silr_error *err);
 silr_status silr_stack_fit_odds(silr_stack *out, const silr_stack_data *d, silr_error *err);
 silr_status silr_stack_fit_many(silr_stack *out, const silr_stack_data *d, silr_error *err);

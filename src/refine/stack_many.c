@@ -22,6 +22,7 @@ typedef struct {
     size_t n_show, n_items;
     double *show;  /* [n_show][K] v of texts that stand for the side */
     double *item;  /* [n_items][K] v of labelled texts */
+    double *weight; /* [n_items] what each counts */
     int *truth;
     double alpha[SILR_MAX_CLASSES];
 } side_data;
@@ -37,14 +38,15 @@ static double evaluate(const side_data *s, double w, const double *c, double *gr
     if (curve)
         memset(curve, 0, (size_t)(K * K) * sizeof *curve);
     for (size_t i = 0; i < s->n_items; i++) {
+        const double much = s->weight[i];
         for (int k = 0; k < K; k++)
             v[k] = c[k] + w * s->item[i * (size_t)K + (size_t)k];
-        f += v[s->truth[i]] - silr_logsumexp(v, (size_t)K);
+        f += much * (v[s->truth[i]] - silr_logsumexp(v, (size_t)K));
         silr_softmax(q, v, (size_t)K);
         for (int k = 0; k < K; k++) {
-            grad[k] += (k == s->truth[i]) - q[k];
+            grad[k] += much * ((k == s->truth[i]) - q[k]);
             for (int l = 0; curve && l < K; l++)
-                curve[k * K + l] += (k == l ? q[k] : 0) - q[k] * q[l];
+                curve[k * K + l] += much * ((k == l ? q[k] : 0) - q[k] * q[l]);
         }
     }
     for (size_t i = 0; i < s->n_show; i++) {
@@ -167,6 +169,7 @@ static void clear(side_data *s)
 {
     silr_free(s->show);
     silr_free(s->item);
+    silr_free(s->weight);
     silr_free(s->truth);
 }
 
@@ -201,8 +204,9 @@ static silr_status gather(side_data *s, double *middle, const silr_stack_data *d
     shown = n < STACK_SHOW ? n : STACK_SHOW;
     s->show = silr_alloc((size_t)STACK_SHOW * K, sizeof *s->show);
     s->item = silr_alloc(n_items * K, sizeof *s->item);
+    s->weight = silr_alloc(n_items, sizeof *s->weight);
     s->truth = silr_alloc(n_items, sizeof *s->truth);
-    if (!s->show || !s->item || !s->truth) {
+    if (!s->show || !s->item || !s->weight || !s->truth) {
         clear(s);
         return silr_fail_memory(err);
     }
@@ -217,8 +221,10 @@ static silr_status gather(side_data *s, double *middle, const silr_stack_data *d
         if (d->side[d->item[i]] == h) {
             for (size_t k = 0; k < K; k++)
                 s->item[s->n_items * K + k] = d->u[(size_t)d->item[i] * K + k] - middle[k];
+            s->weight[s->n_items] = d->weight ? d->weight[i] : 1;
             s->truth[s->n_items++] = d->truth[i];
         }
+    silr_stack_counts(s->weight, s->n_items);
     return SILR_OK;
 }
 

@@ -1,7 +1,8 @@
 /* stack_two.c - the stack for two classes: Bayes on a grid (method.md B12).
  *
  * On side h, with v = u - median of u there:
- *     log post(c, w | h) = sum_{labelled on h} log sigmoid(+-(c + w v))
+ *     log post(c, w | h) = sum_{labelled on h} log sigmoid(+-(c + w v))        (by weight, where
+ *                                                                         they were not drawn alike)
  *                          + log mean_{all on h} sigmoid'(c + w v)
  * The last term is the Jacobian of theta_h = mean sigmoid(c + w v): a uniform prior on theta_h.
  *     log post(w) = -(w - w0)^2 / (2 sw^2) + sum_h logsumexp_c log post(c, w | h)
@@ -15,7 +16,7 @@
 typedef struct {
     size_t n_show, n_items;
     double show[STACK_SHOW]; /* v of texts that stand for the side */
-    double *item;            /* v of labelled texts */
+    double *item, *weight;   /* v of labelled texts; what each counts */
     int *truth;
     double log_post[STACK_W][STACK_C];
 } side_data;
@@ -50,8 +51,10 @@ static void gather(side_data *s, double *centre, const silr_stack_data *d, int h
     for (size_t i = 0; i < d->n_labelled; i++)
         if (d->side[d->item[i]] == h) {
             s->item[s->n_items] = d->u[d->item[i]] - *centre;
+            s->weight[s->n_items] = d->weight ? d->weight[i] : 1;
             s->truth[s->n_items++] = d->truth[i];
         }
+    silr_stack_counts(s->weight, s->n_items);
 }
 
 static void side_posterior(side_data *s)
@@ -65,7 +68,7 @@ static void side_posterior(side_data *s)
             }
             for (size_t i = 0; i < s->n_items; i++) {
                 double v = grid_c(c) + grid_w(w) * s->item[i];
-                like -= silr_log1pexp(s->truth[i] == 0 ? -v : v);
+                like -= s->weight[i] * silr_log1pexp(s->truth[i] == 0 ? -v : v);
             }
             s->log_post[w][c] = like + (s->n_show > 0 ? log(sum / (double)s->n_show) : 0);
         }
@@ -150,8 +153,9 @@ silr_status silr_stack_fit_two(silr_stack *out, const silr_stack_data *d, silr_e
     out->reach = 1;
     for (int h = 0; h < 2; h++) {
         side[h]->item = silr_alloc(room, sizeof *side[h]->item);
+        side[h]->weight = silr_alloc(room, sizeof *side[h]->weight);
         side[h]->truth = silr_alloc(room, sizeof *side[h]->truth);
-        if (!side[h]->item || !side[h]->truth)
+        if (!side[h]->item || !side[h]->weight || !side[h]->truth)
             goto memory;
         gather(side[h], &out->centre[h], d, h, scratch);
     }
@@ -169,6 +173,7 @@ done:
     for (int h = 0; h < 2; h++)
         if (side[h]) {
             silr_free(side[h]->item);
+            silr_free(side[h]->weight);
             silr_free(side[h]->truth);
             silr_free(side[h]);
         }

@@ -73,12 +73,14 @@ static silr_status estimate(silr_annotator_row *row, const look *k, silr_error *
 {
     int *stratum = silr_alloc(k->sample.n + 1, sizeof *stratum);
     int *right = silr_alloc(k->sample.n + 1, sizeof *right);
+    double *weight = silr_alloc(k->sample.n + 1, sizeof *weight);
     size_t n = 0;
 
     row->estimated = (silr_interval){NAN, NAN, NAN};
-    if (!stratum || !right) {
+    if (!stratum || !right || !weight) {
         silr_free(stratum);
         silr_free(right);
+        silr_free(weight);
         return silr_fail_memory(err);
     }
     for (size_t i = 0; i < k->sample.n; i++) {
@@ -86,13 +88,15 @@ static silr_status estimate(silr_annotator_row *row, const look *k, silr_error *
         if (d >= k->n || k->label[d] < 0 || k->used[d] < 0)
             continue;
         stratum[n] = k->used[d];
+        weight[n] = k->sample.weight[i];
         right[n++] = k->label[d] == k->sample.truth[i];
     }
     if (n > 0)
-        silr_certificate(&row->estimated, n, stratum, right, k->task->n_classes, k->share,
+        silr_certificate(&row->estimated, n, stratum, right, weight, k->task->n_classes, k->share,
                          (uint64_t)k->task->seed);
     silr_free(stratum);
     silr_free(right);
+    silr_free(weight);
     return SILR_OK;
 }
 

@@ -25,6 +25,7 @@ typedef struct {
     silr_corpus *corpus;
     silr_store *store;    /* NULL without dir */
     int *initial;         /* the annotator's label of each document; SILR_NO_LABEL: abstained */
+    uint8_t *disagreed;   /* 1: several annotators were of several opinions; NULL: not known */
     size_t annotated;     /* annotations that this session asked for */
     silr_sample sample;
     silr_buf bad_rows;    /* rows that could not be read, as lines of failed.jsonl */
@@ -42,6 +43,12 @@ silr_status silr_session_open(silr_session *s, silr_task *task, const char *dir,
  * Of several annotators each is asked, its labels kept as a source of its own, and combined; where
  * self-refinement is wanted, its rounds too. What failed is in failed.jsonl. */
 silr_status silr_session_annotate(silr_session *s, silr_error *err);
+/* Fills s->disagreed from what each of several annotators said, where the store has it; else leaves
+ * it alone. */
+silr_status silr_session_disagreement(silr_session *s, silr_error *err);
+/* One annotator's labels [n] more: first[i] is the first opinion on a document (SILR_NO_LABEL: none
+ * yet), out[i] becomes 1 where this one differs. */
+void silr_disagreement_add(const int *label, size_t n, int *first, uint8_t *out);
 /* Draws or reads the labelled sample; where an earlier one differs (texts were labelled since),
  * what was computed from it is forgotten. */
 silr_status silr_session_sample(silr_session *s, silr_error *err);
@@ -73,9 +80,37 @@ char *silr_run_member_dir(const silr_task *task, size_t m, const char *dir); /* 
 silr_status silr_session_reopen(silr_session *s, silr_task **task, const char *dir,
                                 silr_error *err);
 
-/* The pool's documents in the order in which a person should label them: one of each of the
- * annotator's labels in turn, so that the sample is stratified wherever one stops (method.md B4).
- * Of equal texts only the first. order[] has room for every document; returns how many. */
-size_t silr_label_order(const silr_session *s, uint32_t *order);
+/* --- which texts a person should label -------------------------------------------------------
+ *
+ * Needs an annotated session, which must outlive it. Offers texts of the pool that have a first
+ * label, of equal ones the first. The next text depends on the seed and on the labels there are. */
+typedef struct silr_chooser silr_chooser;
+silr_status silr_chooser_new(silr_chooser **out, const silr_session *s, silr_error *err);
+void silr_chooser_free(silr_chooser *c);
+size_t silr_chooser_texts(const silr_chooser *c); /* that it can offer, labelled ones too */
+/* What a person said of a document; SILR_NO_LABEL takes it back. */
+void silr_chooser_label(silr_chooser *c, size_t doc, int label);
+/* Not this one now. Skipped texts come back when no others are left; then the last one skipped
+ * comes last. */
+void silr_chooser_skip(silr_chooser *c, size_t doc);
+size_t silr_chooser_next(const silr_chooser *c); /* a document; SIZE_MAX: none is left */
+/* The next `want` texts, as they are to be expected before any of them is labelled. Returns how
+ * many there are. */
+size_t silr_chooser_batch(silr_chooser *c, size_t want, uint32_t *docs);
+
+/* How it stands with the labels there are. */
+enum { SILR_AHEAD = 20 };
+typedef struct {
+    size_t labelled;       /* texts that count: of the pool, with a first label */
+    size_t answers[SILR_MAX_CLASSES]; /* of them, by the person's label */
+    size_t start_left;     /* labels of the balanced start that are to come */
+    silr_priors priors;    /* with posterior: drawn; of more than four classes by curves */
+    silr_interval accuracy;/* of the first labels */
+    size_t ahead;          /* so many labels on (SILR_AHEAD, or less where fewer are left) the */
+    silr_interval then;    /* accuracy's interval is to be expected here */
+    bool enough;           /* P(D > 0.05) >= SILR_SURE, and the start is done */
+    size_t needed;         /* labels until enough, as likely as not; SIZE_MAX: more than 200 */
+} silr_standing;
+void silr_chooser_standing(silr_chooser *c, silr_standing *out);
 
 #endif

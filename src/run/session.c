@@ -81,6 +81,7 @@ void silr_session_close(silr_session *s)
     silr_sample_clear(&s->sample);
     silr_free(s->initial);
     silr_buf_clear(&s->bad_rows);
+    silr_free(s->disagreed);
     silr_store_close(s->store);
     silr_corpus_free(s->corpus);
     *s = (silr_session){0};
@@ -122,7 +123,9 @@ silr_status silr_session_sample(silr_session *s, silr_error *err)
 
     silr_sample_clear(&s->sample);
     if ((st = check_labelled_file(s, err)) != SILR_OK ||
-        (st = silr_sample_draw(&s->sample, s->task, s->corpus, s->initial, err)) != SILR_OK ||
+        (st = silr_session_disagreement(s, err)) != SILR_OK ||
+        (st = silr_sample_draw(&s->sample, s->task, s->corpus, s->initial, s->disagreed, err)) !=
+            SILR_OK ||
         !s->store)
         return st;
     if ((st = silr_store_sample_get(s->store, &old, &present, err)) != SILR_OK ||
@@ -176,8 +179,8 @@ silr_status silr_session_priors(silr_session *s, silr_priors *out, silr_error *e
         return silr_fail_memory(err);
     for (size_t i = 0; i < s->sample.n; i++)
         pseudo[i] = s->initial[s->sample.doc[i]];
-    silr_priors_estimate(out, (int)s->task->n_classes, counts, s->sample.n, pseudo,
-                         s->sample.truth, s->sample.weight);
+    silr_priors_drawn(out, (int)s->task->n_classes, counts, s->sample.n, pseudo, s->sample.truth,
+                      s->sample.weight);
     silr_priors_posterior(out, (uint64_t)s->task->seed);
     silr_free(pseudo);
     return SILR_OK;

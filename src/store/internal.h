@@ -64,6 +64,10 @@ silr_status silr_store_create(silr_store *s, silr_error *err);
 silr_status silr_store_task_differs(const silr_store *s, const silr_task *task, const char *stored,
                                     size_t len, silr_error *err);
 
+/* Whether there are differences, and all in settings that the annotations do not depend on. */
+silr_status silr_store_task_later(const silr_task *task, const char *stored, size_t len, bool *later,
+                                  silr_error *err);
+
 /* store.c: what SQLite's code rc means for us. */
 silr_status silr_store_fail(const silr_store *s, int rc, silr_error *err);
 silr_status silr_store_damaged(const silr_store *s, const char *what, silr_error *err);

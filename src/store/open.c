@@ -142,6 +142,37 @@ static silr_status open_reader(silr_store *s, silr_error *err)
 
 /* --- is it the right one? ---------------------------------------------------------------------- */
 
+static silr_status write_task(silr_store *s, const silr_task *task, silr_error *err)
+{
+    silr_buf json = {0};
+    silr_status st;
+
+    silr_task_to_json(task, &json);
+    st = json.failed ? silr_fail_memory(err) : silr_store_set(s, "task.json", json.data, json.len, err);
+    if (st == SILR_OK)
+        st = silr_store_set(s, "task.hash", task->hash.hex, strlen(task->hash.hex), err);
+    silr_buf_clear(&json);
+    return st;
+}
+
+/* A folder that holds annotations and nothing that was computed from them serves any task that would
+ * have them made alike: who has labelled fifty texts and now names the file in the task, or turns a
+ * knob of the refinement, goes on from what was paid for. */
+static silr_status check_other(silr_store *s, const silr_task *task, const silr_buf *stored,
+                               silr_error *err)
+{
+    size_t iterations = 0;
+    bool later = false;
+    silr_status st;
+
+    if ((st = silr_store_iterations(s, &iterations, err)) != SILR_OK ||
+        (st = silr_store_task_later(task, stored->data, stored->len, &later, err)) != SILR_OK)
+        return st;
+    if (iterations == 0 && later)
+        return write_task(s, task, err);
+    return silr_store_task_differs(s, task, stored->data, stored->len, err);
+}
+
 static silr_status check_task(silr_store *s, const silr_task *task, silr_error *err)
 {
     silr_buf hash = {0}, json = {0};
@@ -152,7 +183,7 @@ static silr_status check_task(silr_store *s, const silr_task *task, silr_error *
     if (hash.len == strlen(task->hash.hex) && memcmp(hash.data, task->hash.hex, hash.len) == 0)
         goto done;
     if ((st = silr_store_get(s, "task.json", &json, err)) == SILR_OK)
-        st = silr_store_task_differs(s, task, json.data, json.len, err);
+        st = check_other(s, task, &json, err);
 done:
     silr_buf_clear(&hash);
     silr_buf_clear(&json);
@@ -178,13 +209,8 @@ static silr_status check_corpus(silr_store *s, const silr_corpus *c, silr_error 
 
 static silr_status write_identity(silr_store *s, const silr_task *task, silr_error *err)
 {
-    silr_buf json = {0};
-    silr_status st;
+    silr_status st = write_task(s, task, err);
 
-    silr_task_to_json(task, &json);
-    st = json.failed ? silr_fail_memory(err) : silr_store_set(s, "task.json", json.data, json.len, err);
-    if (st == SILR_OK)
-        st = silr_store_set(s, "task.hash", task->hash.hex, strlen(task->hash.hex), err);
     for (size_t k = 0; st == SILR_OK && k < task->n_classes; k++) {
         silr_binder b = {0};
         if ((st = silr_store_query(s, Q_CLASS_ADD, &b.q, err)) != SILR_OK)
@@ -193,7 +219,6 @@ static silr_status write_identity(silr_store *s, const silr_task *task, silr_err
         silr_bind_text(&b, task->classes[k]);
         st = silr_store_run(s, b.q, b.rc, err);
     }
-    silr_buf_clear(&json);
     return st;
 }
 

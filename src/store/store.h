@@ -15,8 +15,8 @@ enum { SILR_SCHEMA_VERSION = 2 };
 typedef struct silr_store silr_store;
 
 /* Opens or creates dir/run.db for this task and corpus. task NULL: an existing run, read only.
- * SILR_EINPUT: not a run folder; of another task (says which settings differ); of a newer silr; of
- * another corpus. SILR_EIO: another process works on it; disk. corpus NULL: not checked. */
+ * SILR_EINPUT: not a run folder; of another task (says which settings differ; a folder without an
+ * iteration takes settings that come after the annotation); of a newer silr; of another corpus. SILR_EIO: another process works on it; disk. corpus NULL: not checked. */
 silr_status silr_store_open(silr_store **out, const char *dir, const silr_task *task,
                             const silr_corpus *corpus, silr_error *err);
 void silr_store_close(silr_store *s);

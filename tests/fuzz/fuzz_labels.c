@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(f != NULL && fwrite(data + 1, 1, size - 1, f) == size - 1 && fclose(f) == 0,
          "the input cannot be written");
 
-    silr_status st = silr_sample_draw(&sample, tasks[json], corpus, initial, &err);
+    silr_status st = silr_sample_draw(&sample, tasks[json], corpus, initial, NULL, &err);
     if (st == SILR_OK)
         check(&sample);
     else

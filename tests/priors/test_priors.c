@@ -138,6 +138,40 @@ static void posterior_agrees_with_theory(void **state)
     assert_memory_equal(&p, &q, sizeof p);
 }
 
+/* The curves are near the draws, also for many classes; exact where nothing is drawn. */
+static void curves_agree_with_draws(void **state)
+{
+    static silr_priors p, q;
+    silr_rng g = stream(21);
+    (void)state;
+
+    for (int K = 2; K <= 12; K += 5)
+        for (int n = 4 * K; n <= 24 * K; n += 10 * K) {
+            double counts[12], worst = 0;
+            int pseudo[300], truth[300];
+            for (int k = 0; k < K; k++)
+                counts[k] = 100 + 50 * k;
+            for (int i = 0; i < n; i++) {
+                pseudo[i] = i % K;
+                truth[i] = silr_rng_double(&g) < (K == 2 ? 0.15 : 0.02) ? i % K : (int)silr_rng_below(&g, (uint64_t)K);
+            }
+            silr_priors_estimate(&p, K, counts, (size_t)n, pseudo, truth, NULL);
+            q = p;
+            silr_priors_posterior(&p, 3);
+            silr_priors_curves(&q);
+            for (int k = 0; k < K; k++) {
+                assert_true(p.theta_low[k] <= q.theta_low[k] && q.theta_low[k] <= p.theta_low[k]);
+                worst = fmax(worst, fabs(p.pi_low[k] - q.pi_low[k]));
+                worst = fmax(worst, fabs(p.pi_high[k] - q.pi_high[k]));
+            }
+            print_message("%d classes, %d labels: P(D > .05) %.3f drawn, %.3f by curves; pi to %.3f\n", K,
+                          n, p.p_d_margin, q.p_d_margin, worst);
+            near(q.p_d_margin, p.p_d_margin, 0.03, "P(D > 0.05)");
+            near(q.p_d_positive, p.p_d_positive, 0.03, "P(D > 0)");
+            assert_true(worst < 0.06);
+        }
+}
+
 static void verdicts(void **state)
 {
     static const struct {
@@ -282,7 +316,7 @@ static double coverage(double p0, double p1, double share0, int runs, uint64_t i
             stratum[i] = i % 2;
             right[i] = silr_rng_double(&g) < (i % 2 ? p1 : p0);
         }
-        silr_certificate(&ci, 50, stratum, right, 2, share, (uint64_t)run);
+        silr_certificate(&ci, 50, stratum, right, NULL, 2, share, (uint64_t)run);
         assert_true(ci.low <= ci.value && ci.value <= ci.high);
         inside += ci.low <= truth && truth <= ci.high;
     }
@@ -313,12 +347,48 @@ static void certificate_by_hand(void **state)
     silr_interval ci;
     (void)state;
 
-    silr_certificate(&ci, 6, stratum, right, 2, share, 1);
+    silr_certificate(&ci, 6, stratum, right, NULL, 2, share, 1);
     near(ci.value, (0.6 * 0.75 + 0.3 * 0.5) / 0.9, 1e-12, "raw stratified mean");
-    silr_certificate(&ci, 6, stratum, right, 3, share, 1);
+    silr_certificate(&ci, 6, stratum, right, NULL, 3, share, 1);
     near(ci.value, (0.6 * 0.75 + 0.3 * 0.5) / 0.9, 1e-12, "a stratum without a text");
-    silr_certificate(&ci, 0, stratum, right, 3, share, 1);
+    silr_certificate(&ci, 0, stratum, right, NULL, 3, share, 1);
     assert_true(ci.low < 0.3 && ci.high > 0.7);
+}
+
+/* Half of a stratum's answers come from a fifth of its texts, the hard ones: by their weights the
+ * value is the pool's, and the interval holds it as often as it says. */
+static void certificate_of_parts(void **state)
+{
+    enum { RUNS = 120 };
+    const double share[2] = {0.5, 0.5}, right_of[2] = {0.95, 0.55}, weight_of[2] = {1.6, 0.4};
+    const double truth = 0.8 * right_of[0] + 0.2 * right_of[1];
+    int stratum[60], right[60], inside = 0;
+    double weight[60], mean = 0, blind = 0, width = 0, plain = 0;
+    silr_rng g = stream(77);
+    (void)state;
+
+    for (int run = 0; run < RUNS; run++) {
+        silr_interval ci, un;
+        for (int i = 0; i < 60; i++) {
+            int part = i / 2 % 2;
+            stratum[i] = i % 2;
+            right[i] = silr_rng_double(&g) < right_of[part];
+            weight[i] = weight_of[part];
+        }
+        silr_certificate(&ci, 60, stratum, right, weight, 2, share, (uint64_t)run);
+        silr_certificate(&un, 60, stratum, right, NULL, 2, share, (uint64_t)run);
+        mean += ci.value / RUNS;
+        blind += un.value / RUNS;
+        width += (ci.high - ci.low) / RUNS;
+        plain += (un.high - un.low) / RUNS;
+        inside += ci.low <= truth && truth <= ci.high;
+    }
+    print_message("parts: value %.3f (%.3f without weights), truth %.3f, covered %.3f\n", mean, blind,
+                  truth, (double)inside / RUNS);
+    near(mean, truth, 0.01, "value");
+    assert_true(blind < truth - 0.08);
+    assert_true(width < plain);
+    assert_true((double)inside / RUNS >= 0.89);
 }
 
 static void proportions(void **state)
@@ -342,6 +412,7 @@ int main(void)
         cmocka_unit_test(weights_and_bounds),
         cmocka_unit_test(shrinks_to_the_shared_prior),
         cmocka_unit_test(posterior_agrees_with_theory),
+        cmocka_unit_test(curves_agree_with_draws),
         cmocka_unit_test(verdicts),
         cmocka_unit_test(advice_counts_labels),
         cmocka_unit_test(given_numbers),
@@ -350,6 +421,7 @@ int main(void)
         cmocka_unit_test(confident_by_hand),
         cmocka_unit_test(certificate_covers),
         cmocka_unit_test(certificate_by_hand),
+        cmocka_unit_test(certificate_of_parts),
         cmocka_unit_test(proportions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

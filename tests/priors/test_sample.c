@@ -90,7 +90,7 @@ static int teardown(void **state)
     return rmdir(dir);
 }
 
-static void draw_with(fixture *f, const char *labelled, const int *labels)
+static void draw_from(fixture *f, const char *labelled, const int *labels, const uint8_t *stratum)
 {
     char text[1024];
 
@@ -99,7 +99,12 @@ static void draw_with(fixture *f, const char *labelled, const int *labels)
     if (silr_task_parse(&f->task, text, strlen(text), "t.yaml", dir, NULL, 0, &f->err) != SILR_OK ||
         silr_corpus_read(&f->corpus, f->task, NULL, NULL, &f->err) != SILR_OK)
         fail_msg("%s", f->err.text);
-    f->status = silr_sample_draw(&f->sample, f->task, f->corpus, labels, &f->err);
+    f->status = silr_sample_draw(&f->sample, f->task, f->corpus, labels, stratum, &f->err);
+}
+
+static void draw_with(fixture *f, const char *labelled, const int *labels)
+{
+    draw_from(f, labelled, labels, NULL);
 }
 
 static void drop(fixture *f)
@@ -218,6 +223,124 @@ static void reads_a_file(void **state)
     drop(&f);
 }
 
+/* --- texts that several annotators disagreed on -------------------------------------------------- */
+
+static uint8_t disagreed[N];
+static bool yes_to[N];
+
+/* Whether document i is among the pool's of label h and part d. */
+static bool in_part(const fixture *f, size_t i, int h, int d)
+{
+    return initial[i] == h && disagreed[i] == d && silr_corpus_split(f->corpus, i) != SILR_TEST &&
+           !silr_corpus_empty(f->corpus, i);
+}
+
+/* gold.csv with `take` random texts of each part of each label; none of part 1 of label `without`. */
+static void write_gold(const fixture *f, size_t take, int without, uint64_t index)
+{
+    silr_buf b = {0};
+    silr_rng g;
+
+    silr_rng_init(&g, 1, SILR_RNG_TEST, 2, index);
+    silr_buf_puts(&b, "id,label\n");
+    for (int h = 0; h < 2; h++)
+        for (int d = 0; d < 2; d++) {
+            uint32_t of[N];
+            size_t n = 0;
+            for (uint32_t i = 0; i < N; i++)
+                if (in_part(f, i, h, d))
+                    of[n++] = i;
+            assert_true(n > take);
+            silr_rng_shuffle(&g, of, n);
+            for (size_t i = 0; i < take && !(h == without && d == 1); i++)
+                silr_buf_printf(&b, "d%u,%s\n", (unsigned)of[i], yes_to[of[i]] ? "yes" : "no");
+        }
+    write_file("gold.csv", b.data);
+    silr_buf_clear(&b);
+}
+
+/* Share of "yes" among the pool's texts of a label; and by the sample's weights, or without. */
+static double pool_rate(const fixture *f, int h)
+{
+    double yes = 0, all = 0;
+    for (size_t i = 0; i < N; i++)
+        if (in_part(f, i, h, disagreed[i])) {
+            all++;
+            yes += yes_to[i];
+        }
+    return yes / all;
+}
+
+static double sample_rate(const fixture *f, int h, bool weighted)
+{
+    double yes = 0, all = 0;
+    for (size_t i = 0; i < f->sample.n; i++)
+        if (initial[f->sample.doc[i]] == h) {
+            double w = weighted ? f->sample.weight[i] : 1;
+            all += w;
+            yes += f->sample.truth[i] == 0 ? w : 0;
+        }
+    return yes / all;
+}
+
+/* As many disagreed texts as agreed ones are labelled, though only a fifth are disagreed: the mean
+ * over many samples is the pool's share all the same, and without weights it is far off. */
+static void weighs_by_disagreement(void **state)
+{
+    enum { RUNS = 200 };
+    double mean[2] = {0}, plain[2] = {0};
+    fixture f, g;
+    silr_rng r;
+    (void)state;
+
+    silr_rng_init(&r, 1, SILR_RNG_TEST, 2, 999);
+    for (int i = 0; i < N; i++) {
+        disagreed[i] = i / 10 % 5 == 0;
+        yes_to[i] = silr_rng_double(&r) < (disagreed[i] ? 0.5 : initial[i] == 0 ? 0.95 : 0.05);
+    }
+    draw_with(&f, "count: 4", initial);
+    for (uint64_t run = 0; run < RUNS; run++) {
+        write_gold(&f, 10, -1, run);
+        draw_from(&g, "file: gold.csv", initial, disagreed);
+        assert_int_equal(g.status, SILR_OK);
+        for (int h = 0; h < 2; h++) {
+            mean[h] += sample_rate(&g, h, true) / RUNS;
+            plain[h] += sample_rate(&g, h, false) / RUNS;
+        }
+        drop(&g);
+    }
+    for (int h = 0; h < 2; h++) {
+        assert_true(fabs(mean[h] - pool_rate(&f, h)) < 0.015);
+        assert_true(fabs(plain[h] - pool_rate(&f, h)) > 0.08);
+    }
+    drop(&f);
+}
+
+/* A part of which nobody has looked at a text counts as the rest of its label; a drawn sample knows
+ * no parts. */
+static void parts_without_a_label(void **state)
+{
+    fixture f, g, h;
+    (void)state;
+
+    draw_from(&f, "count: 40", initial, disagreed);
+    draw_with(&g, "count: 40", initial);
+    assert_memory_equal(f.sample.weight, g.sample.weight, g.sample.n * sizeof *g.sample.weight);
+    write_gold(&f, 5, 1, 1);
+    drop(&g);
+    draw_from(&g, "file: gold.csv", initial, disagreed);
+    draw_with(&h, "file: gold.csv", initial);
+    assert_int_equal(g.sample.n, 15);
+    for (size_t i = 0; i < g.sample.n; i++)
+        if (initial[g.sample.doc[i]] == 1)
+            assert_true(fabs(g.sample.weight[i] - h.sample.weight[i]) < 1e-12);
+        else
+            assert_true(fabs(g.sample.weight[i] - h.sample.weight[i]) > 0.1);
+    drop(&f);
+    drop(&g);
+    drop(&h);
+}
+
 static void expect(const char *labelled, const int *labels, silr_status status, const char *says)
 {
     fixture f;
@@ -264,13 +387,13 @@ static void survives_failing_memory(void **state)
     draw_with(&f, "count: 40", initial);
     silr_sample_clear(&f.sample);
     silr_mem_count();
-    assert_int_equal(silr_sample_draw(&f.sample, f.task, f.corpus, initial, NULL), SILR_OK);
+    assert_int_equal(silr_sample_draw(&f.sample, f.task, f.corpus, initial, NULL, NULL), SILR_OK);
     needed = silr_mem_count();
     assert_true(needed > 4);
     for (uint64_t n = 1; n <= needed; n++) {
         silr_sample_clear(&f.sample);
         silr_mem_fail_at(n, false);
-        assert_int_equal(silr_sample_draw(&f.sample, f.task, f.corpus, initial, &f.err),
+        assert_int_equal(silr_sample_draw(&f.sample, f.task, f.corpus, initial, NULL, &f.err),
                          SILR_ENOMEM);
         silr_mem_fail_at(0, false);
         assert_null(f.sample.doc);
@@ -320,7 +443,8 @@ int main(void)
         cmocka_unit_test(draws_by_stratum),     cmocka_unit_test(small_class_is_filled_up),
         cmocka_unit_test(reads_no_other_truth), cmocka_unit_test(reads_a_file),
         cmocka_unit_test(bad_input_is_named),   cmocka_unit_test(survives_failing_memory),
-        cmocka_unit_test(oracle_and_scores),
+        cmocka_unit_test(oracle_and_scores),   cmocka_unit_test(weighs_by_disagreement),
+        cmocka_unit_test(parts_without_a_label),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -184,38 +184,6 @@ static void survives_failing_memory(void **state)
     assert_true(failed > 15);
 }
 
-/* Wherever one stops, the classes' counts differ by one at most; equal texts come once; none is of
- * the test part. */
-static void deals_texts_in_turn(void **state)
-{
-    silr_task *task = NULL;
-    silr_session s;
-    silr_error err = {0};
-    char *path = at("task.yaml");
-    uint32_t order[80];
-    size_t n, count[2] = {0}, of_class[2] = {0}, once = 0;
-    (void)state;
-
-    assert_int_equal(silr_task_load(&task, path, &err), SILR_OK);
-    assert_int_equal(silr_session_open(&s, task, NULL, &err), SILR_OK);
-    assert_int_equal(silr_session_annotate(&s, &err), SILR_OK);
-    n = silr_label_order(&s, order);
-    for (size_t i = 0; i < n; i++)
-        of_class[s.initial[order[i]]]++;
-    for (size_t i = 0; i < n; i++) {
-        size_t gap;
-        count[s.initial[order[i]]]++;
-        gap = count[0] > count[1] ? count[0] - count[1] : count[1] - count[0];
-        assert_true(gap <= 1 || count[0] == of_class[0] || count[1] == of_class[1]);
-        assert_int_not_equal(silr_corpus_split(s.corpus, order[i]), SILR_TEST);
-        once += order[i] == 3 || order[i] == 40;
-    }
-    assert_true(once <= 1);
-    silr_session_close(&s);
-    silr_task_free(task);
-    silr_free(path);
-}
-
 static int set_up(void **state)
 {
     (void)state;
@@ -245,7 +213,6 @@ int main(void)
         cmocka_unit_test(runs_through_the_public_door),
         cmocka_unit_test(goes_on_after_a_stop),
         cmocka_unit_test(survives_failing_memory),
-        cmocka_unit_test(deals_texts_in_turn),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

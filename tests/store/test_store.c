@@ -428,6 +428,37 @@ static void another_task_is_named(void **state)
     task_json = before;
 }
 
+/* Annotations serve a task that differs in what comes after them, until an iteration was made of
+ * them; a prompt with examples of the labelled sample depends on that too. */
+static void annotations_serve_later_settings(void **state)
+{
+    const char *const before = task_json;
+    silr_annotation a = {.label = 2, .confidence = NAN};
+    silr_iteration it = an_iteration(0);
+    silr_task other = a_task("bb");
+    silr_store *s = reopen();
+    int label[5];
+    (void)state;
+
+    GOOD(silr_store_annotation(s, 0, 3, &a, &err));
+    silr_store_close(s);
+    task_json = "{\"seed\":1,\"labelled\":{\"file\":\"gold.csv\"},\"refine\":{\"margin\":0.5}}";
+    other.annotator.chat.draw_examples = 4;
+    assert_int_equal(silr_store_open(&s, dir, &other, NULL, &err), SILR_EINPUT);
+    other.annotator.chat.draw_examples = 0;
+    GOOD(silr_store_open(&s, dir, &other, NULL, &err));
+    GOOD(silr_store_annotations(s, 0, 5, label, NULL, NULL, &err));
+    assert_int_equal(label[3], 2);
+    silr_store_close(s);
+    GOOD(silr_store_open(&s, dir, &other, NULL, &err)); /* it is this task's now */
+    GOOD(silr_store_iteration(s, &it, 5, labels5, scores5, &err));
+    silr_store_close(s);
+    task_json = before;
+    other = a_task("aa");
+    assert_int_equal(silr_store_open(&s, dir, &other, NULL, &err), SILR_EINPUT);
+    says("refine.margin is 0.5 there, 0.6 here");
+}
+
 static void another_corpus_is_refused(void **state)
 {
     silr_task t = a_task("aa");
@@ -776,6 +807,7 @@ int main(void)
         IN_A_FOLDER(a_kill_at_any_instant),
         IN_A_FOLDER(one_process_at_a_time),
         IN_A_FOLDER(another_task_is_named),
+        IN_A_FOLDER(annotations_serve_later_settings),
         IN_A_FOLDER(another_corpus_is_refused),
         IN_A_FOLDER(a_newer_schema_is_refused),
         IN_A_FOLDER(not_a_run_folder),
