@@ -292,7 +292,7 @@ static int answer(screen *v, int label, silr_error *err)
     v->before = v->now;
     v->now = old;
     silr_chooser_standing(v->chooser, v->now);
-    v->last = v->l->s->initial[v->doc];
+    v->last = silr_session_sets(v->l->s)[v->doc];
     v->here++;
     return v->l->n >= v->wanted || !find_next(v);
 }

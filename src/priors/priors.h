@@ -32,6 +32,12 @@ void silr_sample_clear(silr_sample *s);
 silr_status silr_sample_draw(silr_sample *out, const silr_task *task, const silr_corpus *c,
                              const int *initial, const uint8_t *stratum, silr_error *err);
 
+/* The sets that the sample is drawn from and the verdict is on: the annotator's labels, or, *cut, where
+ * nearly all of these are one class and come with log-probabilities logp [n][2], the log-odds cut at
+ * their median. sets [n], filled in any case. SILR_ENOMEM only. */
+silr_status silr_sets_by_odds(int *sets, bool *cut, const silr_task *task, size_t n,
+                              const int *initial, const float *logp, silr_error *err);
+
 /* Few-shot examples, drawn before the annotator has said anything. doc, truth [n]: the texts that were
  * looked at; example [n_examples]: indices of those that became examples, classes in turn, so that
  * the first m are balanced too. */

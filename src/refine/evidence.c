@@ -6,6 +6,7 @@
 #include "refine/loop.h"
 #include "refine/recalibrate.h"
 #include <math.h>
+#include <string.h>
 
 /* The share of the annotator's labels that must come with log-odds; the rest count as the mean of
  * their label's. */
@@ -84,12 +85,15 @@ silr_status silr_loop_evidence(silr_loop *l, silr_error *err)
     size_t with = 0;
     silr_status st;
 
+    memcpy(l->sets, l->initial, l->n * sizeof *l->sets);
     if (l->K != 2 || l->task->refine.recipe != SILR_RECIPE_SILR ||
         l->task->refine.evidence != SILR_EVIDENCE_LOG_ODDS)
         return SILR_OK;
     if (!(logp = silr_alloc(l->n * 2, sizeof *logp)))
         return silr_fail_memory(err);
     st = silr_store_evidence(l->store, SILR_SOURCE_USED, l->n, l->K, logp, &with, err);
+    if (st == SILR_OK)
+        st = silr_sets_by_odds(l->sets, &l->cut, l->task, l->n, l->initial, logp, err);
     if (st == SILR_OK && with > 0)
         st = take(l, logp, err);
     silr_free(logp);

@@ -21,6 +21,9 @@ typedef struct {
     size_t n_rows, n_pool; /* texts in play: pool (train, validation) first, then test; no empty ones */
     uint32_t *row;         /* [n_rows] -> document */
     uint32_t *row_of;      /* [n] -> row, UINT32_MAX: not in play */
+    int *sets;             /* [n] what the sample was drawn from and the verdict is on: the labels, or
+                              sets by log-odds (silr_sets_by_odds) */
+    bool cut;              /* the latter */
     double *odds;          /* [n_rows] the annotator's log-odds of class 0, NAN where it has no label;
                               NULL: its labels are all that is used (evidence.c) */
     silr_priors start;     /* of the original labels, from the sample (or known) */
@@ -46,8 +49,8 @@ silr_status silr_loop_store(silr_loop *l, const silr_iteration *it, const silr_o
 /* Stores the final labels: a person's label where there is one; else as given. */
 silr_status silr_loop_finish(silr_loop *l, const int *label, const float *prob, silr_error *err);
 
-/* Fills odds where the annotator's log-odds are to be used; else leaves it NULL, saying why. After
- * initial, rows and sample. */
+/* Fills sets; and odds where the annotator's log-odds are to be used, else leaves it NULL, saying why.
+ * After initial and rows. */
 silr_status silr_loop_evidence(silr_loop *l, silr_error *err);
 
 /* The share of rows whose label differs. */

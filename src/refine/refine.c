@@ -9,6 +9,7 @@ static void loop_clear(silr_loop *l)
 {
     silr_sample_clear(&l->sample);
     silr_free(l->initial);
+    silr_free(l->sets);
     silr_free(l->odds);
     silr_free(l->human);
     silr_free(l->row);
@@ -47,7 +48,7 @@ static silr_status find_sample(silr_loop *l, silr_error *err)
     silr_status st = silr_store_sample_get(l->store, &l->sample, &present, err);
 
     if (st == SILR_OK && !present) {
-        st = silr_sample_draw(&l->sample, l->task, l->corpus, l->initial, NULL, err);
+        st = silr_sample_draw(&l->sample, l->task, l->corpus, l->sets, NULL, err);
         if (st == SILR_OK)
             st = silr_store_sample(l->store, &l->sample, err);
     }
@@ -95,7 +96,7 @@ static silr_status start_priors(silr_loop *l, silr_error *err)
                        "the annotator abstained on every text: nothing to refine");
         goto done;
     }
-    if (used < 2) {
+    if (used < 2 && !l->cut) {
         st = silr_fail(err, SILR_EDOMAIN,
                        "the annotator gave one label only: there is nothing to tell apart");
         goto done;
@@ -148,20 +149,49 @@ static void swap_classes(silr_loop *l)
     silr_priors_posterior(&l->start, (uint64_t)l->task->seed); /* intervals turn round too */
 }
 
+/* What the verdict is on: the priors of the sets that the sample was drawn from. */
+static silr_status judged_priors(silr_priors *out, const silr_loop *l, silr_error *err)
+{
+    double counts[SILR_MAX_CLASSES] = {0};
+    int *set;
+
+    *out = l->start;
+    if (!l->cut || l->known)
+        return SILR_OK;
+    if (!(set = silr_alloc(l->sample.n, sizeof *set)))
+        return silr_fail_memory(err);
+    for (size_t r = 0; r < l->n_pool; r++)
+        if (l->sets[l->row[r]] != SILR_NO_LABEL)
+            counts[l->sets[l->row[r]]]++;
+    for (size_t i = 0; i < l->sample.n; i++)
+        set[i] = l->sets[l->sample.doc[i]];
+    silr_priors_drawn(out, l->K, counts, l->sample.n, set, l->sample.truth, l->sample.weight);
+    silr_priors_posterior(out, (uint64_t)l->task->seed);
+    silr_free(set);
+    return SILR_OK;
+}
+
 /* D1: is there enough signal? The answer is kept for the report. */
 static silr_status judge_start(silr_loop *l, const silr_refine_opts *opts, silr_error *err)
 {
     silr_buf advice = {0}, json = {0};
-    silr_verdict v = silr_priors_verdict(&l->start, l->task->refine.recipe, &advice);
-    const char *text = advice.data ? advice.data : "";
-    silr_status st;
+    silr_priors *p = silr_alloc(1, sizeof *p);
+    silr_status st = p ? judged_priors(p, l, err) : silr_fail_memory(err);
+    const char *text;
+    silr_verdict v;
 
+    if (st != SILR_OK) {
+        silr_free(p);
+        return st;
+    }
+    v = silr_priors_verdict(p, l->task->refine.recipe, &advice);
+    text = advice.data ? advice.data : "";
     if (v == SILR_VERDICT_SWAP && l->K == 2)
         swap_classes(l);
     silr_buf_printf(&json, "{\"verdict\":\"%s\",\"p_d_positive\":", verdict_name(v));
-    silr_buf_number(&json, l->start.p_d_positive, 6);
+    silr_buf_number(&json, p->p_d_positive, 6);
     silr_buf_puts(&json, ",\"p_d_margin\":");
-    silr_buf_number(&json, l->start.p_d_margin, 6);
+    silr_buf_number(&json, p->p_d_margin, 6);
     silr_buf_printf(&json, ",\"forced\":%s,\"advice\":",
                     v == SILR_VERDICT_REFUSE && opts && opts->force ? "true" : "false");
     silr_buf_json(&json, text, strlen(text));
@@ -174,6 +204,7 @@ static silr_status judge_start(silr_loop *l, const silr_refine_opts *opts, silr_
         silr_log(SILR_LOG_WARN, "%s", text);
     silr_buf_clear(&advice);
     silr_buf_clear(&json);
+    silr_free(p);
     return st;
 }
 
@@ -249,15 +280,19 @@ silr_status silr_refine(const silr_task *task, const silr_corpus *corpus, silr_s
     size_t stored = 0;
     silr_status st;
 
-    if (!(l.initial = silr_alloc(l.n, sizeof *l.initial)))
-        return silr_fail_memory(err);
+    l.initial = silr_alloc(l.n, sizeof *l.initial);
+    l.sets = silr_alloc(l.n, sizeof *l.sets);
+    if (!l.initial || !l.sets) {
+        st = silr_fail_memory(err);
+        goto done;
+    }
     if ((st = silr_store_annotations(store, SILR_SOURCE_USED, l.n, l.initial, NULL, NULL, err)) != SILR_OK ||
-        (st = find_rows(&l, err)) != SILR_OK || (st = find_sample(&l, err)) != SILR_OK)
+        (st = find_rows(&l, err)) != SILR_OK || (st = silr_loop_evidence(&l, err)) != SILR_OK ||
+        (st = find_sample(&l, err)) != SILR_OK)
         goto done;
     silr_progress("features", 0, 0);
     if ((st = silr_classifier_new(&l.classifier, task, corpus, err)) != SILR_OK ||
-        (st = start_priors(&l, err)) != SILR_OK || (st = judge_start(&l, opts, err)) != SILR_OK ||
-        (st = silr_loop_evidence(&l, err)) != SILR_OK)
+        (st = start_priors(&l, err)) != SILR_OK || (st = judge_start(&l, opts, err)) != SILR_OK)
         goto done;
     l.iterations = iterations_for(&l);
     if ((st = silr_store_iterations(store, &stored, err)) != SILR_OK)

@@ -123,6 +123,9 @@ silr_status silr_ours_sides(const silr_ours *o, silr_variant *v, silr_error *err
         return st;
     if (!why)
         return silr_ours_cut(o, v, err);
+    if (v == o->variant && o->loop->cut) /* the labels are one class: nothing else is left */
+        return silr_fail(err, SILR_EDOMAIN, "nearly all labels of the annotator are one class, and its "
+                         "log-odds are of no use: %s", why);
     if (v == o->variant)
         silr_log(SILR_LOG_WARN, "the annotator's log-odds are not used: %s", why);
     return SILR_OK;

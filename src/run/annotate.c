@@ -24,6 +24,23 @@ typedef struct {
     const bool *held;      /* [documents]: an example, or equal to one; NULL: none */
 } errand;
 
+/* Without a store: kept in the session, so that a look sees the same sets as a run. */
+static silr_status keep_logp(silr_session *s, size_t doc, const silr_annotation *a, silr_error *err)
+{
+    size_t K = s->task->n_classes, n = silr_corpus_size(s->corpus) * K;
+
+    if (!a->logp)
+        return SILR_OK;
+    if (!s->logp) {
+        if (!(s->logp = silr_alloc(n, sizeof *s->logp)))
+            return silr_fail_memory(err);
+        for (size_t i = 0; i < n; i++)
+            s->logp[i] = NAN;
+    }
+    memcpy(s->logp + doc * K, a->logp, K * sizeof *s->logp);
+    return SILR_OK;
+}
+
 static silr_status keep(void *ctx, size_t doc, const silr_annotation *a, silr_error *err)
 {
     errand *e = ctx;
@@ -32,7 +49,7 @@ static silr_status keep(void *ctx, size_t doc, const silr_annotation *a, silr_er
     if (e->label)
         e->label[doc] = a->label;
     if (!e->s->store)
-        return SILR_OK;
+        return keep_logp(e->s, doc, a, err);
     return silr_store_annotation(e->s->store, e->source, doc, a, err);
 }
 
@@ -238,6 +255,31 @@ static silr_status check_coverage(const silr_session *s, silr_error *err)
                      "task file (silr annotate shows what each rule matches)", total);
 }
 
+/* What the sample is drawn from. */
+static silr_status find_sets(silr_session *s, silr_error *err)
+{
+    size_t n = silr_corpus_size(s->corpus), with = 0;
+    int K = (int)s->task->n_classes;
+    float *logp = silr_alloc(n * (size_t)K + 1, sizeof *logp);
+    bool cut = false;
+    silr_status st = logp ? SILR_OK : silr_fail_memory(err);
+
+    silr_free(s->sets);
+    if (!(s->sets = silr_alloc(n + 1, sizeof *s->sets)) && st == SILR_OK)
+        st = silr_fail_memory(err);
+    for (size_t i = 0; st == SILR_OK && i < n * (size_t)K; i++)
+        logp[i] = s->logp ? s->logp[i] : NAN;
+    if (st == SILR_OK && s->store)
+        st = silr_store_evidence(s->store, SILR_SOURCE_USED, n, K, logp, &with, err);
+    if (st == SILR_OK)
+        st = silr_sets_by_odds(s->sets, &cut, s->task, n, s->initial, logp, err);
+    if (cut)
+        silr_log(SILR_LOG_WARN, "nearly all labels of the annotator are one class; the sample is drawn "
+                 "from its log-odds instead, cut at their median");
+    silr_free(logp);
+    return st;
+}
+
 silr_status silr_session_annotate(silr_session *s, silr_error *err)
 {
     size_t total = silr_corpus_size(s->corpus), again = 0;
@@ -260,5 +302,7 @@ silr_status silr_session_annotate(silr_session *s, silr_error *err)
         if (st == SILR_OK)
             st = also;
     }
-    return st == SILR_OK ? check_coverage(s, err) : st;
+    if (st == SILR_OK)
+        st = check_coverage(s, err);
+    return st == SILR_OK ? find_sets(s, err) : st;
 }

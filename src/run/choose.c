@@ -51,7 +51,7 @@ static void make_cells(silr_chooser *c)
 
     memset(c->cell_of, NO_CELL, total);
     for (size_t i = 0; i < total; i++) {
-        int k = s->initial[i];
+        int k = silr_session_sets(s)[i];
         if (k < 0 || k >= c->K || silr_corpus_split(s->corpus, i) == SILR_TEST ||
             silr_corpus_empty(s->corpus, i))
             continue;

@@ -25,6 +25,10 @@ typedef struct {
     silr_corpus *corpus;
     silr_store *store;    /* NULL without dir */
     int *initial;         /* the annotator's label of each document; SILR_NO_LABEL: abstained */
+    float *logp;          /* [documents][classes] the annotator's log-probabilities, where there is no
+                             store to keep them; NULL: none */
+    int *sets;            /* what the sample is drawn from: `initial`, or sets by log-odds where nearly
+                             all labels are one class (silr_sets_by_odds); filled with it */
     uint8_t *disagreed;   /* 1: several annotators were of several opinions; NULL: not known */
     size_t annotated;     /* annotations that this session asked for */
     silr_sample sample;
@@ -49,6 +53,11 @@ silr_status silr_session_disagreement(silr_session *s, silr_error *err);
 /* One annotator's labels [n] more: first[i] is the first opinion on a document (SILR_NO_LABEL: none
  * yet), out[i] becomes 1 where this one differs. */
 void silr_disagreement_add(const int *label, size_t n, int *first, uint8_t *out);
+/* What the sample is drawn from: s->sets, or the labels as long as nothing else was found. */
+static inline const int *silr_session_sets(const silr_session *s)
+{
+    return s->sets ? s->sets : s->initial;
+}
 /* Draws or reads the labelled sample; where an earlier one differs (texts were labelled since),
  * what was computed from it is forgotten. */
 silr_status silr_session_sample(silr_session *s, silr_error *err);

@@ -82,6 +82,8 @@ void silr_session_close(silr_session *s)
     silr_free(s->initial);
     silr_buf_clear(&s->bad_rows);
     silr_free(s->disagreed);
+    silr_free(s->sets);
+    silr_free(s->logp);
     silr_store_close(s->store);
     silr_corpus_free(s->corpus);
     *s = (silr_session){0};
@@ -124,7 +126,8 @@ silr_status silr_session_sample(silr_session *s, silr_error *err)
     silr_sample_clear(&s->sample);
     if ((st = check_labelled_file(s, err)) != SILR_OK ||
         (st = silr_session_disagreement(s, err)) != SILR_OK ||
-        (st = silr_sample_draw(&s->sample, s->task, s->corpus, s->initial, s->disagreed, err)) !=
+        (st = silr_sample_draw(&s->sample, s->task, s->corpus, silr_session_sets(s), s->disagreed,
+                               err)) !=
             SILR_OK ||
         !s->store)
         return st;
@@ -153,10 +156,12 @@ done:
 /* Pool documents in each of the annotator's sets. */
 static void set_sizes(const silr_session *s, double *counts)
 {
+    const int *set = silr_session_sets(s);
+
     memset(counts, 0, SILR_MAX_CLASSES * sizeof *counts);
     for (size_t i = 0; i < silr_corpus_size(s->corpus); i++)
-        if (s->initial[i] != SILR_NO_LABEL && silr_corpus_split(s->corpus, i) != SILR_TEST)
-            counts[s->initial[i]] += 1;
+        if (set[i] != SILR_NO_LABEL && silr_corpus_split(s->corpus, i) != SILR_TEST)
+            counts[set[i]] += 1;
 }
 
 silr_status silr_session_priors(silr_session *s, silr_priors *out, silr_error *err)
@@ -178,7 +183,7 @@ silr_status silr_session_priors(silr_session *s, silr_priors *out, silr_error *e
     if (!(pseudo = silr_alloc(s->sample.n + 1, sizeof *pseudo)))
         return silr_fail_memory(err);
     for (size_t i = 0; i < s->sample.n; i++)
-        pseudo[i] = s->initial[s->sample.doc[i]];
+        pseudo[i] = silr_session_sets(s)[s->sample.doc[i]];
     silr_priors_drawn(out, (int)s->task->n_classes, counts, s->sample.n, pseudo, s->sample.truth,
                       s->sample.weight);
     silr_priors_posterior(out, (uint64_t)s->task->seed);

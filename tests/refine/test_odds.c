@@ -237,6 +237,34 @@ static void a_few_may_be_missing(void **state)
     small_clear(&o);
 }
 
+/* An annotator that answers the same to everything, surer of some texts than of others: its labels
+ * are refused where nothing else is there, and refined where its log-odds are. */
+static void one_answer_to_all(void **state)
+{
+    small_outcome o;
+    small_corpus c = biased;
+    json_t *start;
+    double cut;
+    (void)state;
+
+    c.name = "one-answer";
+    c.shift = 9;
+    go(&c, &o);
+    assert_non_null(start = start_of(&c));
+    cut = right_at_start(&o, json_string_value(json_object_get(start, "labels")));
+    if (!(o.before < 0.6 && cut > 0.72 && o.after > cut))
+        fail_msg("accuracy %.3f raw, %.3f recalibrated, %.3f refined", o.before, cut, o.after);
+    json_decref(start);
+    small_clear(&o);
+
+    silr_error err = {0};
+    c.name = "one-answer-alone";
+    c.rest = "labelled: {count: 60}\nrefine: {steps: 30, iterations: 2, folds: 3, label_folds: 3, evidence: "
+             "label}\n";
+    small_write(&c);
+    assert_int_equal(small_run(c.name, c.name, true, &o, &err), SILR_EDOMAIN);
+}
+
 /* Odd inputs: proper labels or one clear sentence, never a NaN or a crash. */
 static void odd_inputs_end_properly(void **state)
 {
@@ -257,6 +285,7 @@ static void odd_inputs_end_properly(void **state)
         {"balanced",
          "labelled: {count: 20}\nrefine: {steps: 5, iterations: 1, label_folds: 2, metric: balanced}\n",
          120, 0, 0.8},
+        {"nearly all one class", "labelled: {count: 20}\n" TINY, 120, 0, 0.1},
         {"all is cut off", "labelled: {theta: [0.9, 0.1], pi: 0}\n" TINY, 120, 0, 0.8},
         {"stated against all evidence", "labelled: {theta: [0.1, 0.9], pi: 0.5}\n" TINY, 120, 0, 0.8},
     };
@@ -307,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_stated_share_cuts_too),
         cmocka_unit_test(elsewhere_labels_are_used),
         cmocka_unit_test(a_few_may_be_missing),
+        cmocka_unit_test(one_answer_to_all),
         cmocka_unit_test(odd_inputs_end_properly),
     };
     if (getenv("SILR_TEST")) /* one of them alone */
