@@ -15,7 +15,7 @@ _silr()
     case ${COMP_WORDS[1]} in
     init) options="--out --force" ;;
     doctor) options="--set --json" ;;
-    label) options="--set --export --import" ;;
+    label) options="--out --set --export --import --json" ;;
     annotate) options="--out --set --json --dry-run --max-cost --max-requests --max-time --retry-failed" ;;
     priors) options="--out --set --json --force" ;;
     run) options="--out --set --show --json --force --max-cost --max-requests --max-time --retry-failed" ;;

@@ -33,8 +33,9 @@ _silr()
     case $command in
     init) _arguments $common {-o,--out}'[file to write]:file:_files' '--force[overwrite]' '::file:_files' ;;
     doctor) _arguments $common '*--set[override a setting]:key=value:' '--json[as JSON]' '::task:_files' ;;
-    label) _arguments $common '*--set[override a setting]:key=value:' '--export[write the texts as CSV]:file:_files' \
-        '--import[read them back]:file:_files' ':task:_files' ;;
+    label) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
+        '--export[write the texts as CSV]:file:_files' '--import[read them back]:file:_files' \
+        '--json[how the labels stand, as JSON]' ':task:_files' ;;
     annotate) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
         '--max-cost[stop before it costs more]:cost:' '--max-requests[stop after so many requests]:number:' \
         '--max-time[stop asking after so long]:seconds:' '--retry-failed[ask again about what failed]' \

@@ -232,8 +232,9 @@ static silr_status former_answer(silr_chat *c, const silr_ask_id *id, char **out
     s = end ? end + strlen("</think>") : r.choice[0].content;
     s += strspn(s, " \t\r\n");
     len = strnlen(s, FORMER_MAX);
-    while (len > 0 && len == FORMER_MAX && ((unsigned char)s[len] & 0xc0) == 0x80)
-        len--;
+    if (len == FORMER_MAX)
+        while (len > 0 && ((unsigned char)s[len] & 0xc0) == 0x80)
+            len--;
     if (!(*out = silr_strndup(s, len)))
         st = silr_fail_memory(err);
     silr_reply_clear(&r);

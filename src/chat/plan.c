@@ -68,7 +68,7 @@ static silr_status look_at(silr_chat *c, const silr_chat_job *job, size_t i, int
                            measure *m, bool *known, silr_error *err)
 {
     silr_ask_id id;
-    silr_usage u;
+    silr_usage u = {0};
     bool ready, found = false;
     const char *why;
     silr_status st = silr_chat_compose(c, job, i, sample, &id, &ready, &why, err);
@@ -96,7 +96,7 @@ silr_status silr_chat_plan(silr_plan *out, const silr_task *task, silr_ledger *l
 {
     silr_chat *c = NULL;
     silr_ledger_sums sums = {.seconds = NAN};
-    measure m = {0};
+    measure m = {0, 0, 0, 0, 0};
     silr_status st = silr_chat_start(&c, task, ledger, examples, n_examples, false, err);
 
     *out = (silr_plan){.texts = job->n, .cost = NAN, .cost_low = NAN, .cost_high = NAN, .seconds = NAN};

@@ -94,7 +94,7 @@ static bool joined(char out[WORDS_MAX * 2], const char *prefix, const silr_token
         strip(&s, &len);
     if (len == 0 || n >= WORDS_MAX)
         return false;
-    memcpy(out, prefix, n);
+    memcpy(out, prefix, n + 1);
     return silr_words_lower(out + n, WORDS_MAX, s, len) != SIZE_MAX;
 }
 

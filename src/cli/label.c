@@ -194,9 +194,9 @@ const cli_command cli_label = {
     .examples = {{"silr label task.yaml", "one text at a time, one key a class"},
                  {"silr label task.yaml --export to-label.csv", "for a spreadsheet"},
                  {"silr label task.yaml --import to-label.csv", "back from it, checked"}},
-    .about = "First ten texts of each of the annotator's classes, then where one more label narrows theta and\n"
-             "the accuracy most; the same ones each time by seed and answers. The screen shows what the\n"
-             "labels say so far, and when they are enough; --json prints that and asks nothing.\n"
+    .about = "First ten texts of each of the annotator's classes, then those by which theta and the accuracy\n"
+             "narrow most; the same ones each time by seed and answers. The screen shows what the labels\n"
+             "say so far, and when they are enough; --json prints that and asks nothing.\n"
              "Every key is saved at once, in the task's labelled file, else in labels.csv beside the\n"
              "task file. Keys: 1..9, a.. a class; u undo; s skip; space more of the text; q quit.\n"
              "What the annotator says is kept in the run's folder; `silr run` goes on from it.",

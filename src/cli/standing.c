@@ -67,8 +67,11 @@ void cli_standing_numbers(silr_buf *b, const silr_task *task, const silr_standin
         else
             put_sure(&item, &s->priors);
         if (b->len > begun && b->len - begun + 2 + item.len > (size_t)cols) {
-            if (++line > lines)
+            if (++line > lines) {
+                if (k < K && b->len - begun + 4 <= (size_t)cols) /* P(D) the advice has too */
+                    silr_buf_puts(b, " ...");
                 break;
+            }
             silr_buf_putc(b, '\n');
             begun = b->len;
         }

@@ -7,7 +7,7 @@
 /* One set's estimate, "theta_p .37 (.20 to .56)"; of more than two classes "sport .37 (.20 to .56)". */
 void cli_standing_set(silr_buf *b, const silr_task *task, const silr_priors *p, int set);
 /* The estimates of all sets and P(D > .05), two spaces between; broken into at most `lines` lines of
- * `cols` columns. */
+ * `cols` columns; what does not fit is left out. */
 void cli_standing_numbers(silr_buf *b, const silr_task *task, const silr_standing *s, int cols,
                           int lines);
 /* Whether it is enough, what more would bring. */

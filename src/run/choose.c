@@ -47,7 +47,7 @@ static void make_cells(silr_chooser *c)
     const silr_session *s = c->s;
     size_t total = silr_corpus_size(s->corpus);
     double size[SILR_MAX_CLASSES][2] = {{0}};
-    uint8_t number[SILR_MAX_CLASSES][2];
+    uint8_t number[SILR_MAX_CLASSES][2] = {{0}};
 
     memset(c->cell_of, NO_CELL, total);
     for (size_t i = 0; i < total; i++) {
@@ -98,7 +98,7 @@ static silr_status deal(silr_chooser *c, silr_error *err)
     for (size_t k = 0; k < c->n_cells; k++) {
         silr_rng g;
         silr_rng_init(&g, (uint64_t)s->task->seed, SILR_RNG_SAMPLE, 1,
-                      (uint64_t)(2 * c->cell[k].set + c->opinion[k]));
+                      2 * (uint64_t)c->cell[k].set + c->opinion[k]);
         silr_rng_shuffle(&g, c->order + c->first[k], c->cell[k].left);
     }
     silr_free(seen);

@@ -124,7 +124,7 @@ static silr_status run_each(const silr_task *task, const char *dir,
 
     *out = (silr_run_outcome){0};
     for (size_t m = 0; st == SILR_OK && m < task->annotator.n_members; m++) {
-        silr_run_outcome one;
+        silr_run_outcome one = {0};
         char *path = silr_run_member_dir(task, m, dir);
         if (!path)
             return silr_fail_memory(err);
