@@ -92,11 +92,16 @@ static silr_status from_file(silr_examples *e, const silr_task *task, const silr
     sample_list list;
     uint32_t *order = NULL;
     bool *seen = silr_calloc(room + 1, sizeof *seen);
+    char *path = silr_path_join(task->dir, task->labelled.file);
     silr_rng g;
-    silr_status st;
+    silr_status st = path ? SILR_OK : silr_fail_memory(err);
 
     memset(&list, 0, sizeof list);
-    if ((st = silr_sample_from_file(&list, task, c, err)) != SILR_OK)
+    if (path && !silr_file_exists(path))
+        st = silr_fail(err, SILR_EINPUT, "%s: not there yet, and annotator.examples wants %zu texts from it "
+                       "for the prompt; label a few there by hand (columns id and label), or write examples "
+                       "into the task", path, silr_examples_wanted(task));
+    if (st != SILR_OK || (st = silr_sample_from_file(&list, task, c, err)) != SILR_OK)
         goto done;
     if (!seen || !(order = silr_alloc(list.s.n, sizeof *order))) {
         st = silr_fail_memory(err);
@@ -114,6 +119,7 @@ static silr_status from_file(silr_examples *e, const silr_task *task, const silr
         e->truth[i] = list.s.truth[order[i]];
     }
 done:
+    silr_free(path);
     silr_free(seen);
     silr_free(order);
     silr_sample_clear(&list.s);
