@@ -429,7 +429,7 @@ static void model_text(const silr_annotators *a, silr_buf *b)
         silr_buf_printf(b, "%.4f", s->cost);
     if (!isnan(s->seconds))
         silr_buf_printf(b, "; %.2f s an answer", s->seconds);
-    silr_buf_puts(b, "\non the way:");
+    silr_buf_puts(b, a->n_traffic ? "\non the way:" : "");
     for (size_t i = 0; i < a->n_traffic; i++)
         silr_buf_printf(b, "%s %s %lld", i ? "," : "", a->traffic[i].what, (long long)a->traffic[i].n);
     silr_buf_putc(b, '\n');
