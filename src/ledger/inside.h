@@ -33,6 +33,7 @@ typedef struct {
 struct silr_ledger {
     ledger_file own, shared;
     char *shared_path;
+    silr_ledger_call call;
     bool in_shared;     /* the cache is in a transaction too */
     bool durable;       /* own is at synchronous=FULL */
     double synced;      /* when a commit last went to the disk for sure */
