@@ -3,6 +3,7 @@
  * Until that is settled there is one request at a time; its item is asked about again, each time with
  * the request that fits what was learned, until an answer comes that is good enough. */
 #include "chat/asking.h"
+#include <string.h>
 
 /* How many requests a text takes has changed: those of the item at hand begin anew. */
 static void recount(silr_asker *a, const silr_flight *f)
@@ -51,13 +52,26 @@ static silr_status settled(silr_asker *a, silr_error *err)
     return silr_chat_remember(c, err);
 }
 
+/* It thinks before it answers; or it was cut off in what nobody can read as an answer, which thoughts
+ * without a mark look like. */
+static bool needs_more_tokens(const silr_asker *a, const silr_reply *reply)
+{
+    const silr_choice *c = &reply->choice[0];
+    const char *reason;
+
+    if (reply->reasoned)
+        return true;
+    return strcmp(c->finish, "length") == 0 && a->c->task->annotator.chat.max_tokens == 0 &&
+           silr_answer_label(a->c->task, c, &reason) == SILR_NO_LABEL;
+}
+
 silr_status silr_asker_learn(silr_asker *a, silr_flight *f, const silr_reply *reply, bool *once_more,
                              silr_error *err)
 {
     silr_chat *c = a->c;
 
     *once_more = true;
-    if (reply->reasoned && !c->server.reasons) {
+    if (!c->server.reasons && needs_more_tokens(a, reply)) {
         c->server.reasons = true;
     } else if (c->server.many && reply->n_choices < (size_t)c->task->annotator.chat.samples) {
         c->server.many = false;
