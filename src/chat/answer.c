@@ -11,109 +11,19 @@
 #include "chat/words.h"
 #include <jansson.h>
 #include <string.h>
-#include <utf8proc.h>
 
-/* --- words --------------------------------------------------------------------------------------- */
-
-size_t silr_words_lower(char *out, size_t room, const char *s, size_t len)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < len;) {
-        utf8proc_int32_t c;
-        utf8proc_uint8_t bytes[4];
-        utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)s + i,
-                                                 (utf8proc_ssize_t)(len - i), &c), made;
-        if (step < 1) {
-            step = 1;
-            c = '?';
-        }
-        i += (size_t)step;
-        made = utf8proc_encode_char(utf8proc_tolower(c), bytes);
-        if (made < 1 || n + (size_t)made >= room)
-            return SIZE_MAX;
-        memcpy(out + n, bytes, (size_t)made);
-        n += (size_t)made;
-    }
-    out[n] = '\0';
-    return n;
-}
-
-static bool is_word(utf8proc_int32_t c)
-{
-    if (c < 0x80)
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    switch (utf8proc_category(c)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_MC:
-    case UTF8PROC_CATEGORY_ND:
-        return true;
-    default:
-        return false;
-    }
-}
-
-size_t silr_words_fold(char *out, size_t room, const char *s, size_t len)
-{
-    size_t n = 0;
-    bool gap = false;
-
-    for (size_t i = 0; i < len;) {
-        utf8proc_int32_t c;
-        utf8proc_uint8_t bytes[4];
-        utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)s + i,
-                                                 (utf8proc_ssize_t)(len - i), &c), made;
-        i += step < 1 ? 1 : (size_t)step;
-        if (step < 1 || !is_word(c)) {
-            gap = n > 0;
-            continue;
-        }
-        made = utf8proc_encode_char(utf8proc_tolower(c), bytes);
-        if (made < 1 || n + (size_t)made + 1 >= room)
-            return SIZE_MAX;
-        if (gap)
-            out[n++] = ' ';
-        gap = false;
-        memcpy(out + n, bytes, (size_t)made);
-        n += (size_t)made;
-    }
-    out[n] = '\0';
-    return n;
-}
-
-const char *silr_words_thought_of(const char *content, size_t len, size_t *left)
-{
-    static const char *const ends[] = {"</think>", "</thinking>", "</reasoning>"};
-    static const char *const begins[] = {"<think>", "<thinking>", "<reasoning>"};
-    const char *from = content;
-
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        const char *p = content, *at;
-        while ((at = memmem(p, (size_t)(content + len - p), ends[i], strlen(ends[i]))))
-            p = at + strlen(ends[i]);
-        if (p > from)
-            from = p;
-    }
-    *left = (size_t)(content + len - from);
-    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
-        if (memmem(from, *left, begins[i], strlen(begins[i])))
-            return NULL;
-    return from;
-}
+/* No class, and why: two of them, or a value that is none. */
+enum { AMBIGUOUS = -2, NAMELESS = -3 };
 
 /* --- names --------------------------------------------------------------------------------------- */
 
-/* Names of the answers in the forms in which they are compared; folded ones are left out ("") where
- * two fold to the same, or one to nothing. */
+/* Names of the answers in the forms in which they are compared. A folded one is "" where nothing is
+ * left of the name; `twin` where another folds to the same, as "c" and "c++": it tells neither. */
 typedef struct {
     size_t K;
     const char *plain[64];
     char lower[64][WORDS_MAX], folded[64][WORDS_MAX];
+    bool twin[64];
 } names;
 
 static bool names_make(names *n, const silr_task *task)
@@ -130,8 +40,7 @@ static bool names_make(names *n, const silr_task *task)
     }
     for (size_t k = 0; k < n->K; k++)
         for (size_t j = 0; j < n->K; j++)
-            if (j != k && strcmp(n->folded[j], n->folded[k]) == 0)
-                n->folded[k][0] = '\0'; /* a copy with the same would differ in signs alone */
+            n->twin[k] = n->twin[k] || (j != k && strcmp(n->folded[j], n->folded[k]) == 0);
     return true;
 }
 
@@ -162,7 +71,7 @@ static int folds_to(const names *n, const char *s, size_t len)
     if (silr_words_fold(text, sizeof text, s, len) == SIZE_MAX || !text[0])
         return SILR_NO_LABEL;
     for (size_t k = 0; k < n->K; k++)
-        if (n->folded[k][0] && strcmp(n->folded[k], text) == 0)
+        if (!n->twin[k] && strcmp(n->folded[k], text) == 0)
             return (int)k;
     return SILR_NO_LABEL;
 }
@@ -177,74 +86,44 @@ static void trim(const char **s, size_t *len)
         --*len;
 }
 
+/* The signs that people and models put around a name. */
+static size_t wrapping(const char *s, size_t len)
+{
+    static const char *const signs[] = {"\"", "'", "`", "*", "_", "(", ")", "[", "]", "<", ">", ".", ",", ";",
+                                        ":", "!", " ", "\t", "\xe2\x80\x9c", "\xe2\x80\x9d",
+                                        "\xc2\xab", "\xc2\xbb"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (len >= strlen(signs[i]) && memcmp(s, signs[i], strlen(signs[i])) == 0)
+            return strlen(signs[i]);
+    return 0;
+}
+
+static size_t wrapping_behind(const char *s, size_t len)
+{
+    for (size_t n = 1; n <= 3 && n <= len; n++)
+        if (wrapping(s + len - n, n) == n)
+            return n;
+    return 0;
+}
+
 static int whole(const names *n, const char *s, size_t len)
 {
     int k;
+    size_t w;
 
     trim(&s, &len);
-    if ((k = same_as(n, s, len)) != SILR_NO_LABEL)
+    if ((k = same_as(n, s, len)) != SILR_NO_LABEL || (k = folds_to(n, s, len)) != SILR_NO_LABEL)
         return k;
-    return folds_to(n, s, len);
-}
-
-/* --- JSON ---------------------------------------------------------------------------------------- */
-
-static int of_value(const names *n, const json_t *v)
-{
-    const char *s = json_string_value(v);
-
-    if (json_is_boolean(v))
-        s = json_is_true(v) ? "true" : "false";
-    if (json_is_array(v) && json_array_size(v) == 1)
-        return of_value(n, json_array_get(v, 0));
-    return s ? whole(n, s, strlen(s)) : SILR_NO_LABEL;
-}
-
-static int of_object(const names *n, json_t *root)
-{
-    static const char *const keys[] = {"label", "answer", "class", "category", "classification",
-                                       "result", "prediction", "output"};
-    const char *key;
-    json_t *v, *only = NULL;
-    size_t texts = 0;
-
-    if (!json_is_object(root))
-        return of_value(n, root);
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if ((v = json_object_get(root, keys[i])))
-            return of_value(n, v);
-    json_object_foreach(root, key, v) {
-        if (json_is_string(v) || json_is_boolean(v)) {
-            only = v;
-            texts++;
-        }
-    }
-    return texts == 1 ? of_value(n, only) : SILR_NO_LABEL;
-}
-
-/* The outermost {...} of the answer, a string in quotes, also inside a fence. */
-static int in_json(const names *n, const char *s, size_t len)
-{
-    const char *open = memchr(s, '{', len), *close = memrchr(s, '}', len);
-    json_t *root;
-    int k;
-
-    trim(&s, &len);
-    if (open && close && close > open) {
-        s = open;
-        len = (size_t)(close - open) + 1;
-    } else if (len < 2 || s[0] != '"') {
-        return SILR_NO_LABEL;
-    }
-    root = json_loadb(s, len, JSON_DECODE_ANY, NULL);
-    k = root ? of_object(n, root) : SILR_NO_LABEL;
-    json_decref(root);
-    return k;
+    for (; len > 0 && (w = wrapping(s, len)); s += w, len -= w)
+        ;
+    for (; len > 0 && (w = wrapping_behind(s, len)); len -= w)
+        ;
+    return same_as(n, s, len);
 }
 
 /* --- lines --------------------------------------------------------------------------------------- */
 
-enum { AMBIGUOUS = -2, LINE_MAX_BYTES = 400 };
+enum { LINE_MAX_BYTES = 400 };
 
 /* Does `word` stand at p, with the ends of words at both ends? Everything is folded by now. */
 static bool stands_at(const char *text, const char *p, const char *word)
@@ -288,7 +167,7 @@ static int mentioned(const names *n, const char *s, size_t len)
                 (best < 0 || strlen(n->folded[k]) > strlen(n->folded[best])))
                 best = (int)k;
         if (best >= 0) {
-            if (denied(text, p) || (found >= 0 && found != best))
+            if (n->twin[best] || denied(text, p) || (found >= 0 && found != best))
                 return AMBIGUOUS;
             found = best;
             p += strlen(n->folded[best]);
@@ -306,9 +185,27 @@ static int of_line(const names *n, const char *s, size_t len)
     const char *colon = memrchr(s, ':', len);
     int k = whole(n, s, len);
 
-    if (k == SILR_NO_LABEL && colon)
-        k = whole(n, colon + 1, len - (size_t)(colon + 1 - s));
+    if (k == SILR_NO_LABEL && colon &&
+        (k = whole(n, colon + 1, len - (size_t)(colon + 1 - s))) != SILR_NO_LABEL) {
+        int before = mentioned(n, s, (size_t)(colon - s));
+        return before >= 0 && before != k ? AMBIGUOUS : k;
+    }
     return k == SILR_NO_LABEL ? mentioned(n, s, len) : k;
+}
+
+/* Takes the lines off that only fence the answer in: ```json ... ``` */
+static void unfence(const char **s, size_t *len)
+{
+    const char *nl;
+
+    trim(s, len);
+    if (*len > 3 && memcmp(*s, "```", 3) == 0 && (nl = memchr(*s, '\n', *len))) {
+        *len -= (size_t)(nl + 1 - *s);
+        *s = nl + 1;
+    }
+    if (*len > 3 && memcmp(*s + *len - 3, "```", 3) == 0)
+        *len -= 3;
+    trim(s, len);
 }
 
 /* The first and the last line with something in it. */
@@ -318,7 +215,7 @@ static int of_lines(const names *n, const char *s, size_t len)
     size_t first;
     int a, z;
 
-    trim(&s, &len);
+    unfence(&s, &len);
     nl = memchr(s, '\n', len);
     first = nl ? (size_t)(nl - s) : len;
     a = of_line(n, s, first);
@@ -331,6 +228,105 @@ static int of_lines(const names *n, const char *s, size_t len)
     if (z == SILR_NO_LABEL)
         return a;
     return AMBIGUOUS;
+}
+
+/* --- JSON ---------------------------------------------------------------------------------------- */
+
+static int of_object(const names *n, json_t *root);
+
+/* What a value names. NAMELESS: something that is no class. */
+static int of_value(const names *n, json_t *v)
+{
+    const char *s = json_string_value(v);
+    char number[32];
+    int k;
+
+    if (json_is_boolean(v))
+        s = json_is_true(v) ? "true" : "false";
+    if (json_is_integer(v)) {
+        snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
+        s = number;
+    }
+    if (json_is_array(v) && json_array_size(v) == 1)
+        return of_value(n, json_array_get(v, 0));
+    if (json_is_object(v))
+        return of_object(n, v);
+    if (!s)
+        return NAMELESS;
+    if ((k = whole(n, s, strlen(s))) == SILR_NO_LABEL)
+        k = of_lines(n, s, strlen(s));
+    return k == SILR_NO_LABEL ? NAMELESS : k;
+}
+
+/* What stands under a key for the answer; without one, the only class that is a value. */
+static int of_object(const names *n, json_t *root)
+{
+    static const char *const keys[] = {"label", "answer", "class", "category", "classification",
+                                       "result", "prediction", "output"};
+    const char *key;
+    json_t *v;
+    int found = SILR_NO_LABEL;
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && found == SILR_NO_LABEL; i++)
+        if ((v = json_object_get(root, keys[i])))
+            found = of_value(n, v);
+    if (found == SILR_NO_LABEL)
+        json_object_foreach(root, key, v) {
+            const char *s = json_is_boolean(v) ? json_is_true(v) ? "true" : "false" : json_string_value(v);
+            int k = s ? whole(n, s, strlen(s)) : SILR_NO_LABEL;
+            if (k >= 0)
+                found = found == SILR_NO_LABEL || found == k ? k : AMBIGUOUS;
+        }
+    return found;
+}
+
+/* The outermost {...} of the answer, a string in quotes, also inside a fence. */
+static int in_json(const names *n, const char *s, size_t len)
+{
+    const char *open = memchr(s, '{', len), *close = memrchr(s, '}', len);
+    json_t *root;
+    int k;
+
+    trim(&s, &len);
+    if (open && close && close > open) {
+        s = open;
+        len = (size_t)(close - open) + 1;
+    } else if (len < 2 || s[0] != '"') {
+        return SILR_NO_LABEL;
+    }
+    root = json_loadb(s, len, JSON_DECODE_ANY, NULL);
+    k = !root ? SILR_NO_LABEL : json_is_object(root) ? of_object(n, root) : of_value(n, root);
+    json_decref(root);
+    return k;
+}
+
+/* --- the answer ---------------------------------------------------------------------------------- */
+
+/* "very", cut off by the limit of tokens, may have been on its way to "very good". */
+static bool may_go_on(const names *n, const char *s, size_t len, int k)
+{
+    size_t name = strlen(n->lower[k]);
+    char end[WORDS_MAX];
+
+    trim(&s, &len);
+    if (name == 0 || len < name ||
+        silr_words_lower(end, sizeof end, s + len - name, name) == SIZE_MAX ||
+        strcmp(end, n->lower[k]) != 0)
+        return false;
+    for (size_t j = 0; j < n->K; j++)
+        if ((int)j != k && strncmp(n->lower[j], n->lower[k], name) == 0)
+            return true;
+    return false;
+}
+
+/* AMBIGUOUS, NAMELESS and SILR_NO_LABEL: none. */
+static int find_label(const names *n, const char *s, size_t len)
+{
+    int k = whole(n, s, len);
+
+    if (k == SILR_NO_LABEL)
+        k = in_json(n, s, len);
+    return k == SILR_NO_LABEL ? of_lines(n, s, len) : k;
 }
 
 int silr_answer_label(const silr_task *task, const silr_choice *c, const char **reason)
@@ -351,15 +347,14 @@ int silr_answer_label(const silr_task *task, const silr_choice *c, const char **
     } else if (!names_make(&n, task)) {
         *reason = "too many classes";
     } else {
-        if ((k = whole(&n, s, len)) == SILR_NO_LABEL &&
-            (k = in_json(&n, s, len)) == SILR_NO_LABEL)
-            k = of_lines(&n, s, len);
+        bool cut = strcmp(c->finish, "length") == 0;
+        k = find_label(&n, s, len);
         if (k == AMBIGUOUS)
             *reason = "the answer names more than one class, or denies one";
-        else if (k == SILR_NO_LABEL && strcmp(c->finish, "length") == 0)
+        else if (cut && (k < 0 || may_go_on(&n, s, len, k)))
             *reason = "the answer was cut off before it named a class; raise annotator.max_tokens";
-        else if (k == SILR_NO_LABEL)
+        else if (k < 0)
             *reason = len > 0 ? "the answer names no class" : "the answer is empty";
     }
-    return k >= 0 ? k : SILR_NO_LABEL;
+    return *reason ? SILR_NO_LABEL : k;
 }

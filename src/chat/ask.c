@@ -6,141 +6,27 @@
  *   launch    repetitions that are due, then new items; those the ledger knows cost nothing
  *   wait      for the network, or for the next repetition
  *
- * The first answers settle what the server can do (server.c); until then there is one request at a
- * time. Equal requests are asked once: later ones follow the one in flight. An item that fails while
- * others are answered has failed for good; if nobody is answered it is the endpoint that fails, and
- * the loop stops with everything kept (the circuit breaker). */
-#include "chat/inside.h"
+ * The first answers settle what the server can do (learn.c); until then there is one request at a
+ * time. Equal requests are asked once: later ones follow the one in flight (flights.c). An item that
+ * fails while others are answered has failed for good; if nobody is answered it is the endpoint that
+ * fails, and the loop stops with everything kept (doubt.c). */
+#include "chat/asking.h"
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
-enum { BUCKETS = 1024, HITS = 500, GIVE_UPS = 10, LAST_WAIT = 5 };
-
-typedef struct follower follower;
-struct follower {
-    follower *next;
-    size_t item;
-    int sample;
-};
-
-typedef struct flight flight;
-struct flight {
-    flight *next;  /* in the bucket of its id */
-    size_t item;
-    int sample, attempt;
-    silr_ask_id id;
-    char *body;
-    size_t len;
-    double due;
-    int64_t answers; /* of the call, when it first failed */
-    follower *followers;
-};
-
-typedef struct {
-    silr_chat *c;
-    const silr_chat_job *job;
-    size_t next;       /* item to ask next */
-    int sample, samples;
-    flight *bucket[BUCKETS];
-    flight **waiting;  /* for their next attempt */
-    size_t n_waiting, cap_waiting, flying;
-    silr_window window;
-    double hold;       /* no request before this */
-    uint64_t done, total;
-    int give_ups;      /* refused requests while nobody has been answered */
-    bool open;         /* a transaction is */
-    bool stopping;
-    silr_status why;   /* it stops */
-    double stopped;
-    silr_error error;
-    silr_rng jitter;
-} asker;
-
-/* --- flights ------------------------------------------------------------------------------------- */
-
-static flight **bucket_of(asker *a, const silr_ask_id *id)
-{
-    return &a->bucket[silr_ask_id_short(id) % BUCKETS];
-}
-
-static flight *find_flight(asker *a, const silr_ask_id *id)
-{
-    flight *f = *bucket_of(a, id);
-    while (f && memcmp(f->id.bytes, id->bytes, sizeof id->bytes) != 0)
-        f = f->next;
-    return f;
-}
-
-static void unlink_flight(asker *a, flight *f)
-{
-    flight **p = bucket_of(a, &f->id);
-    while (*p && *p != f)
-        p = &(*p)->next;
-    if (*p)
-        *p = f->next;
-}
-
-static void link_flight(asker *a, flight *f)
-{
-    flight **b = bucket_of(a, &f->id);
-    f->next = *b;
-    *b = f;
-}
-
-static void free_flight(asker *a, flight *f)
-{
-    unlink_flight(a, f);
-    while (f->followers) {
-        follower *x = f->followers;
-        f->followers = x->next;
-        silr_free(x);
-    }
-    silr_free(f->body);
-    silr_free(f);
-}
-
-static bool take_body(flight *f, const silr_buf *body)
-{
-    silr_free(f->body);
-    f->body = silr_strndup(body->data, body->len);
-    f->len = body->len;
-    return f->body != NULL;
-}
-
-static silr_status send_flight(asker *a, flight *f, silr_error *err)
-{
-    silr_http_request r = {.method = "POST", .url = a->c->url.data, .body = f->body, .len = f->len};
-    silr_status st = silr_http_send(a->c->http, &r, f, err);
-
-    if (st != SILR_OK)
-        return st;
-    a->flying++;
-    a->c->sent++;
-    silr_chat_note(a->c, f->attempt > 0 ? "sent again" : "sent");
-    f->attempt++;
-    return SILR_OK;
-}
-
-static silr_status wait_until(asker *a, flight *f, double due, silr_error *err)
-{
-    f->due = due;
-    if (!silr_grow(&a->waiting, &a->cap_waiting, a->n_waiting + 1, sizeof *a->waiting))
-        return silr_fail_memory(err);
-    a->waiting[a->n_waiting++] = f;
-    return SILR_OK;
-}
+enum { HITS = 500, LAST_WAIT = 5 };
 
 /* --- transactions and stopping ------------------------------------------------------------------- */
 
-static silr_status open_up(asker *a, silr_error *err)
+silr_status silr_asker_open(silr_asker *a, silr_error *err)
 {
     silr_status st = a->open ? SILR_OK : silr_ledger_begin(a->c->ledger, err);
     a->open = a->open || st == SILR_OK;
     return st;
 }
 
-static silr_status commit(asker *a, silr_error *err)
+static silr_status commit(silr_asker *a, silr_error *err)
 {
     silr_status st;
 
@@ -153,7 +39,7 @@ static silr_status commit(asker *a, silr_error *err)
 }
 
 /* No new requests; what is in flight is waited for. The first reason holds. */
-static void stop(asker *a, silr_status why, const silr_error *error)
+void silr_asker_stop(silr_asker *a, silr_status why, const silr_error *error)
 {
     if (a->stopping)
         return;
@@ -163,7 +49,7 @@ static void stop(asker *a, silr_status why, const silr_error *error)
     a->error = *error;
 }
 
-__attribute__((format(printf, 2, 3))) static void stop_peer(asker *a, const char *fmt, ...)
+void silr_asker_stop_peer(silr_asker *a, const char *fmt, ...)
 {
     silr_error e = {.status = SILR_EPEER};
     va_list ap;
@@ -171,29 +57,29 @@ __attribute__((format(printf, 2, 3))) static void stop_peer(asker *a, const char
     va_start(ap, fmt);
     vsnprintf(e.text, sizeof e.text, fmt, ap);
     va_end(ap);
-    stop(a, SILR_EPEER, &e);
+    silr_asker_stop(a, SILR_EPEER, &e);
 }
 
 /* --- ends ---------------------------------------------------------------------------------------- */
 
 /* Hands an answer, or the reason why there is none, to an item and those that follow it. */
-static silr_status deliver(asker *a, const flight *f, const silr_reply *reply, const char *why,
-                           silr_error *err)
+static silr_status deliver(silr_asker *a, const silr_flight *f, const silr_reply *reply,
+                           const char *why, silr_error *err)
 {
     const silr_chat_job *j = a->job;
     silr_status st = j->answered(j->ctx, f->item, f->sample, reply, &f->id, why, err);
 
     a->done++;
-    for (follower *x = f->followers; x && st == SILR_OK; x = x->next, a->done++)
+    for (silr_follower *x = f->followers; x && st == SILR_OK; x = x->next, a->done++)
         st = j->answered(j->ctx, x->item, x->sample, reply, &f->id, why, err);
     return st;
 }
 
-static silr_status answer(asker *a, flight *f, const silr_http_reply *r, const silr_reply *reply,
-                          silr_error *err)
+static silr_status answer(silr_asker *a, silr_flight *f, const silr_http_reply *r,
+                          const silr_reply *reply, silr_error *err)
 {
     silr_chat *c = a->c;
-    silr_status st = open_up(a, err);
+    silr_status st = silr_asker_open(a, err);
 
     c->round_trip = c->round_trip > 0 ? 0.9 * c->round_trip + 0.1 * r->seconds : r->seconds;
     silr_window_good(&a->window);
@@ -204,47 +90,42 @@ static silr_status answer(asker *a, flight *f, const silr_http_reply *r, const s
                             err);
     if (st == SILR_OK)
         st = deliver(a, f, reply, NULL, err);
-    free_flight(a, f);
-    return st;
+    silr_flight_free(a, f);
+    return st == SILR_OK ? silr_doubt_over(a, err) : st;
 }
 
-static silr_status give_up(asker *a, flight *f, const char *why, silr_error *err)
+silr_status silr_asker_give_up(silr_asker *a, silr_flight *f, const char *why, silr_error *err)
 {
-    silr_status st = open_up(a, err);
+    silr_status st = silr_asker_open(a, err);
 
     silr_chat_note(a->c, "failed");
     if (st == SILR_OK)
         st = deliver(a, f, NULL, why, err);
-    free_flight(a, f);
-    if (a->c->answers == 0 && ++a->give_ups >= GIVE_UPS)
-        stop_peer(a, "%s: %d requests were refused and none was answered: %.300s",
-                  silr_chat_url(a->c->task), a->give_ups, why);
+    silr_flight_free(a, f);
     return st;
 }
 
-/* Again, later; or never, when it was tried often enough. */
-static silr_status again(asker *a, flight *f, const silr_http_reply *r, bool throttled,
+/* Again, later; or never, when it was tried often enough and others were answered meanwhile. */
+static silr_status again(silr_asker *a, silr_flight *f, const silr_http_reply *r, bool throttled,
                          const char *why, silr_error *err)
 {
     double now = silr_now();
     double wait = silr_backoff(f->attempt, silr_rng_double(&a->jitter), r->retry_after);
+    bool lived = f->attempt > 1 && a->signs > f->signs; /* since it last failed */
 
     if (throttled && r->retry_after > 0 && now + r->retry_after > a->hold)
         a->hold = now + fmin(r->retry_after, 600);
-    if (f->attempt == 1)
-        f->answers = a->c->answers;
+    f->signs = a->signs;
     if (f->attempt <= a->c->task->annotator.chat.retries)
-        return wait_until(a, f, now + wait, err);
-    if (a->c->answers > f->answers)
-        return give_up(a, f, why, err);
-    stop_peer(a, "%s answers nobody: %.300s (%d attempts in %.0f s); what was answered is kept, the same "
-              "command goes on", silr_chat_url(a->c->task), why, f->attempt,
-              now - a->c->started);
-    return wait_until(a, f, now + wait, err);
+        return silr_flight_wait(a, f, now + wait, err);
+    if (lived)
+        return silr_asker_give_up(a, f, why, err);
+    silr_doubt_worn(a, f, why);
+    return SILR_OK;
 }
 
 /* The server's limits as its headers tell them: at the last request of a window, wait for the next. */
-static void heed_limits(asker *a, const silr_http_reply *r)
+static void heed_limits(silr_asker *a, const silr_http_reply *r)
 {
     double now = silr_now();
 
@@ -252,69 +133,6 @@ static void heed_limits(asker *a, const silr_http_reply *r)
         a->hold = now + fmin(r->reset_requests, 120);
     if (r->remaining_tokens <= 0 && r->reset_tokens > 0 && now + r->reset_tokens > a->hold)
         a->hold = now + fmin(r->reset_tokens, 120);
-}
-
-/* --- finding out what the server can do ---------------------------------------------------------- */
-
-/* The same item once more, with the request that the server's description asks for now. */
-static silr_status ask_anew(asker *a, flight *f, silr_error *err)
-{
-    bool ready;
-    const char *why;
-    silr_status st = silr_chat_reword(a->c, err);
-
-    unlink_flight(a, f);
-    if (st == SILR_OK)
-        st = silr_chat_compose(a->c, a->job, f->item, f->sample, &f->id, &ready, &why, err);
-    if (st == SILR_OK && !take_body(f, &a->c->body))
-        st = silr_fail_memory(err);
-    link_flight(a, f);
-    return st == SILR_OK ? send_flight(a, f, err) : st;
-}
-
-/* *again: the answer is not good enough yet. */
-static silr_status learn_from_answer(asker *a, const silr_reply *reply, bool *once_more,
-                                     silr_error *err)
-{
-    silr_chat *c = a->c;
-    silr_buf words = {0};
-    silr_status st;
-
-    *once_more = false;
-    if (reply->reasoned && !c->server.reasons) {
-        c->server.reasons = *once_more = true;
-        return SILR_OK;
-    }
-    c->server.logprobs_come = c->server.logprobs && reply->choice[0].n_places > 0;
-    if (c->server.many && reply->n_choices < (size_t)c->task->annotator.chat.samples) {
-        c->server.many = false;
-        *once_more = true;
-        a->samples = silr_chat_samples(c);
-        a->total = (uint64_t)a->job->n * (uint64_t)a->samples;
-        return SILR_OK;
-    }
-    c->known = true;
-    silr_server_tell(&c->server, c->task, &words);
-    if (words.data)
-        silr_log(SILR_LOG_INFO, "%s at %s: %s", c->task->annotator.chat.model, silr_chat_url(c->task),
-                 words.data);
-    silr_buf_clear(&words);
-    if ((st = open_up(a, err)) != SILR_OK)
-        return st;
-    return silr_chat_remember(c, err);
-}
-
-/* true: the request was changed and is under way again. */
-static bool learn_from_refusal(asker *a, flight *f, const silr_http_reply *r, silr_status *st,
-                               silr_error *err)
-{
-    if (r->end != SILR_HTTP_DONE ||
-        !silr_server_learn(&a->c->server, a->c->task, r->status, r->body, r->len, &a->c->tried))
-        return false;
-    a->samples = silr_chat_samples(a->c);
-    a->total = (uint64_t)a->job->n * (uint64_t)a->samples;
-    *st = ask_anew(a, f, err);
-    return true;
 }
 
 /* --- one reply ----------------------------------------------------------------------------------- */
@@ -340,7 +158,24 @@ static void describe(const silr_http_reply *r, char why[300], char code[80], cha
     snprintf(note, 60, "HTTP %d", r->status);
 }
 
-static silr_status bad_reply(asker *a, flight *f, const silr_http_reply *r, silr_error *err)
+/* No request will be answered: the key, the address, the money. */
+static silr_status no_use(silr_asker *a, silr_flight *f, int status, const char *why, silr_error *err)
+{
+    const char *hint = status == 401 || status == 403 ? "; is the key the right one?"
+                       : status == 404 ? "; are annotator.url and annotator.model right?" : "";
+
+    silr_asker_stop_peer(a, "%s: %.300s%s", silr_chat_url(a->c->task), why, hint);
+    return silr_flight_wait(a, f, silr_now(), err);
+}
+
+static silr_fate fate_of(const silr_asker *a, const silr_http_reply *r, const char *code)
+{
+    if (r->end == SILR_HTTP_DONE)
+        return silr_fate_of(r->status, code, a->signs > 0);
+    return r->end == SILR_HTTP_TLS && a->signs == 0 ? SILR_FATE_STOP : SILR_FATE_RETRY;
+}
+
+static silr_status bad_reply(silr_asker *a, silr_flight *f, const silr_http_reply *r, silr_error *err)
 {
     char why[300], code[80], note[60];
     silr_fate fate;
@@ -348,58 +183,57 @@ static silr_status bad_reply(asker *a, flight *f, const silr_http_reply *r, silr
 
     describe(r, why, code, note);
     silr_chat_note(a->c, note);
-    if (!a->c->known && learn_from_refusal(a, f, r, &st, err))
+    fate = fate_of(a, r, code);
+    if (f == a->control)
+        return silr_doubt_controlled(a, false, fate == SILR_FATE_RETRY || fate == SILR_FATE_THROTTLE,
+                                     why, err);
+    if (!a->c->known && silr_asker_learn_refusal(a, f, r, &st, err))
         return st;
-    fate = r->end == SILR_HTTP_DONE ? silr_fate_of(r->status, code, a->c->answers > 0)
-           : r->end == SILR_HTTP_TLS && a->c->answers == 0 ? SILR_FATE_STOP
-                                                           : SILR_FATE_RETRY;
-    if (fate == SILR_FATE_THROTTLE || (fate == SILR_FATE_RETRY && r->status != 408))
+    if (fate == SILR_FATE_THROTTLE)
         silr_window_bad(&a->window, silr_now(), fmax(a->c->round_trip, 0.2));
-    if (fate == SILR_FATE_STOP) {
-        const char *hint = r->status == 401 || r->status == 403 ? "; is the key the right one?"
-                           : r->status == 404 ? "; are annotator.url and annotator.model right?" : "";
-        stop_peer(a, "%s: %.300s%s", silr_chat_url(a->c->task), why, hint);
-        return wait_until(a, f, silr_now(), err);
-    }
+    else if (fate == SILR_FATE_RETRY)
+        silr_window_poor(&a->window, silr_now(), fmax(a->c->round_trip, 0.2));
+    if (fate == SILR_FATE_STOP)
+        return no_use(a, f, r->status, why, err);
     if (fate == SILR_FATE_GIVE_UP) {
-        a->c->tried = 0;
-        if (!a->c->known) { /* it is this text that it does not want: begin again with the next */
-            a->c->server = silr_server_hopes(a->c->task);
-            if ((st = silr_chat_reword(a->c, err)) != SILR_OK)
-                return st;
-        }
-        return give_up(a, f, why, err);
+        if ((st = silr_asker_unlearn(a, err)) == SILR_OK)
+            st = silr_doubt_refused(a, f, why, err);
+        return st;
     }
     return again(a, f, r, fate == SILR_FATE_THROTTLE, why, err);
 }
 
-static silr_status take_reply(asker *a, const silr_http_reply *r, silr_error *err)
+static silr_status take_reply(silr_asker *a, const silr_http_reply *r, silr_error *err)
 {
-    flight *f = r->tag;
+    silr_flight *f = r->tag;
     silr_reply reply;
     char why[200];
     bool once_more = false;
     silr_status st = SILR_OK;
 
     a->flying--;
+    a->in_the_air -= (double)f->len;
     heed_limits(a, r);
     if (r->end != SILR_HTTP_DONE || r->status != 200)
         return bad_reply(a, f, r, err);
     if (!silr_reply_read(&reply, r->body, r->len, why)) {
         silr_chat_note(a->c, "bad answer");
-        return again(a, f, r, false, why, err);
+        return f == a->control ? silr_doubt_controlled(a, false, true, why, err)
+                               : again(a, f, r, false, why, err);
+    }
+    if (f == a->control) {
+        silr_reply_clear(&reply);
+        return silr_doubt_controlled(a, true, false, NULL, err);
     }
     if (!a->c->known)
-        st = learn_from_answer(a, &reply, &once_more, err);
-    if (st == SILR_OK && once_more)
-        st = ask_anew(a, f, err);
-    else if (st == SILR_OK)
+        st = silr_asker_learn(a, f, &reply, &once_more, err);
+    if (st == SILR_OK && !once_more)
         st = answer(a, f, r, &reply, err);
     silr_reply_clear(&reply);
     return st;
 }
 
-static silr_status collect(asker *a, silr_error *err)
+static silr_status collect(silr_asker *a, silr_error *err)
 {
     silr_http_reply r;
     silr_status st = SILR_OK;
@@ -412,15 +246,15 @@ static silr_status collect(asker *a, silr_error *err)
 /* --- launching ----------------------------------------------------------------------------------- */
 
 /* The answer that the ledger has for what was just composed. */
-static silr_status from_ledger(asker *a, size_t item, int sample, const silr_ask_id *id, bool *found,
+static silr_status from_ledger(silr_asker *a, size_t item, int sample, const silr_ask_id *id, bool *found,
                                silr_error *err)
 {
     silr_chat *c = a->c;
     silr_reply reply;
     char why[200];
     bool good;
-    flight f = {.item = item, .sample = sample, .id = *id};
-    silr_status st = silr_ledger_has(c->ledger, id) ? open_up(a, err) : SILR_OK;
+    silr_flight f = {.item = item, .sample = sample, .id = *id};
+    silr_status st = silr_ledger_has(c->ledger, id) ? silr_asker_open(a, err) : SILR_OK;
 
     *found = false;
     if (!a->open || st != SILR_OK ||
@@ -433,76 +267,62 @@ static silr_status from_ledger(asker *a, size_t item, int sample, const silr_ask
     return st;
 }
 
-static silr_status follow(flight *f, size_t item, int sample, silr_error *err)
+bool silr_asker_limited(silr_asker *a, size_t len, bool anew)
 {
-    follower *x = silr_alloc(1, sizeof *x);
-
-    if (!x)
-        return silr_fail_memory(err);
-    *x = (follower){f->followers, item, sample};
-    f->followers = x;
-    return SILR_OK;
-}
-
-static silr_status new_flight(asker *a, size_t item, int sample, const silr_ask_id *id,
-                              silr_error *err)
-{
-    flight *f = silr_calloc(1, sizeof *f);
-
-    if (!f || !take_body(f, &a->c->body)) {
-        silr_free(f);
-        return silr_fail_memory(err);
-    }
-    f->item = item;
-    f->sample = sample;
-    f->id = *id;
-    link_flight(a, f);
-    return send_flight(a, f, err);
-}
-
-static bool limited(asker *a)
-{
+    silr_chat *c = a->c;
+    size_t late = anew ? a->n_waiting + a->n_worn : 0; /* theirs is room already spoken for */
     silr_error why = {0};
-    silr_status st = silr_chat_limits(a->c, a->flying + a->n_waiting, &why);
+    silr_status st;
 
-    /* A budget without a price seen yet: one at a time. Answers on their way may leave room. */
-    if (a->c->task->annotator.chat.max_cost > 0 && a->flying > 0 &&
-        (!(a->c->dearest > 0) || (st != SILR_OK && silr_chat_limits(a->c, 0, NULL) == SILR_OK)))
-        return true;
+    c->ahead = (anew ? a->on_the_way : a->in_the_air) + (double)len;
+    st = silr_chat_limits(c, a->flying + late, &why);
+    if (c->task->annotator.chat.max_cost > 0 && a->flying + late > 0) {
+        if (!(c->rate > 0)) /* no price seen yet: one at a time */
+            return true;
+        c->ahead = (double)len;
+        if (st != SILR_OK && silr_chat_limits(c, 0, NULL) == SILR_OK)
+            return true; /* answers on their way may leave room */
+    }
     if (st != SILR_OK)
-        stop(a, st, &why);
+        silr_asker_stop(a, st, &why);
     return st != SILR_OK;
 }
 
+/* May a new request be sent now? */
+static bool has_room(silr_asker *a)
+{
+    return (double)(a->flying + 1) <= a->window.size && silr_now() >= a->hold &&
+           !silr_asker_limited(a, a->c->body.len, true);
+}
+
 /* The next item: from the ledger, behind an equal one, or on its way. *hit: nothing was sent. */
-static silr_status launch_next(asker *a, bool *hit, bool *full, silr_error *err)
+static silr_status launch_next(silr_asker *a, bool *hit, bool *full, silr_error *err)
 {
     size_t item = a->next;
     int sample = a->sample;
     const char *why = NULL;
     bool ready, found = false;
     silr_ask_id id;
-    flight *f;
+    silr_flight *f;
     silr_status st = silr_chat_compose(a->c, a->job, item, sample, &id, &ready, &why, err);
 
     *hit = true;
     if (st != SILR_OK)
         return st;
     if (!ready) {
-        flight none = {.item = item, .sample = sample, .id = id};
-        if ((st = open_up(a, err)) == SILR_OK)
+        silr_flight none = {.item = item, .sample = sample, .id = id};
+        if ((st = silr_asker_open(a, err)) == SILR_OK)
             st = deliver(a, &none, NULL, why, err);
     } else if ((st = from_ledger(a, item, sample, &id, &found, err)) != SILR_OK || found) {
         ;
-    } else if ((f = find_flight(a, &id))) {
-        st = follow(f, item, sample, err);
+    } else if ((f = silr_flight_find(a, &id))) {
+        st = silr_flight_follow(f, item, sample, err);
     } else {
         *hit = false;
-        *full = (double)(a->flying + 1) > a->window.size || silr_now() < a->hold ||
-                (!a->c->known && a->flying + a->n_waiting > 0) || limited(a);
-        if (*full)
+        if ((*full = !has_room(a)))
             return SILR_OK; /* the same item again, later */
-        st = new_flight(a, item, sample, &id, err);
+        f = silr_flight_new(a, item, sample, &id);
+        st = f ? silr_flight_send(a, f, err) : silr_fail_memory(err);
     }
     if (++a->sample >= a->samples) {
         a->sample = 0;
@@ -511,28 +331,35 @@ static silr_status launch_next(asker *a, bool *hit, bool *full, silr_error *err)
     return st;
 }
 
-static silr_status launch_waiting(asker *a, silr_error *err)
+static silr_status launch_waiting(silr_asker *a, silr_error *err)
 {
     double now = silr_now();
     silr_status st = SILR_OK;
 
     for (size_t i = 0; st == SILR_OK && i < a->n_waiting;) {
-        flight *f = a->waiting[i];
+        silr_flight *f = a->waiting[i];
         if ((double)(a->flying + 1) > a->window.size || now < a->hold)
             break;
         if (f->due > now) {
             i++;
             continue;
         }
-        if (limited(a))
+        if (silr_asker_limited(a, f->len, false))
             break;
         a->waiting[i] = a->waiting[--a->n_waiting];
-        st = send_flight(a, f, err);
+        st = silr_flight_send(a, f, err);
     }
     return st;
 }
 
-static silr_status launch(asker *a, size_t *hits, silr_error *err)
+/* Whether items may be looked at: while the server is being found out, one at a time. */
+static bool may_go_on(const silr_asker *a)
+{
+    return !a->stopping && a->next < a->job->n && (double)a->n_waiting <= a->window.most &&
+           !silr_doubt_pauses(a) && (a->c->known || a->flying + a->n_waiting == 0);
+}
+
+static silr_status launch(silr_asker *a, size_t *hits, silr_error *err)
 {
     bool full = false, hit;
     silr_status st = SILR_OK;
@@ -540,27 +367,26 @@ static silr_status launch(asker *a, size_t *hits, silr_error *err)
     *hits = 0;
     if (!a->stopping)
         st = launch_waiting(a, err);
-    while (st == SILR_OK && !a->stopping && !full && a->next < a->job->n && *hits < HITS &&
-           (double)a->n_waiting <= a->window.most &&
+    while (st == SILR_OK && !full && *hits < HITS && may_go_on(a) &&
            ((double)(a->flying + 1) <= a->window.size || *hits > 0)) {
         st = launch_next(a, &hit, &full, err);
         *hits += hit;
     }
-    return st;
+    return st == SILR_OK ? silr_doubt_settle(a, err) : st;
 }
 
 /* --- the loop ------------------------------------------------------------------------------------ */
 
-static bool finished(const asker *a)
+static bool finished(const silr_asker *a)
 {
     bool ends = a->stopping && a->why == SILR_EPEER && silr_now() - a->stopped > LAST_WAIT;
 
     if (a->flying > 0)
         return ends;
-    return a->stopping || (a->next >= a->job->n && a->n_waiting == 0);
+    return a->stopping || (a->next >= a->job->n && a->n_waiting + a->n_worn + a->n_refused == 0);
 }
 
-static double until_next(const asker *a)
+static double until_next(const silr_asker *a)
 {
     double now = silr_now(), soon = 0.5;
 
@@ -571,7 +397,7 @@ static double until_next(const asker *a)
     return soon > 0 ? soon : 0;
 }
 
-static void watch_for_cancel(asker *a)
+static void watch_for_cancel(silr_asker *a)
 {
     silr_error e = {.status = SILR_ECANCEL};
 
@@ -581,10 +407,10 @@ static void watch_for_cancel(asker *a)
              (unsigned long long)a->done, (unsigned long long)a->total);
     if (a->flying > 0)
         silr_log(SILR_LOG_INFO, "waiting for %zu answers in flight", a->flying);
-    stop(a, SILR_ECANCEL, &e);
+    silr_asker_stop(a, SILR_ECANCEL, &e);
 }
 
-static silr_status run(asker *a, silr_error *err)
+static silr_status run(silr_asker *a, silr_error *err)
 {
     size_t hits;
     silr_status st = SILR_OK;
@@ -599,26 +425,26 @@ static silr_status run(asker *a, silr_error *err)
         if (!finished(a))
             st = silr_http_wait(a->c->http, hits > 0 ? 0 : until_next(a), err);
     }
-    if (st == SILR_OK)
-        st = commit(a, err);
-    return st;
+    if (st == SILR_OK && a->c->n_notes > 0) /* also where nothing was answered */
+        st = silr_asker_open(a, err);
+    return st == SILR_OK ? commit(a, err) : st;
 }
 
-static void clear(asker *a)
+static void clear(silr_asker *a)
 {
     if (a->open)
         silr_ledger_rollback(a->c->ledger);
     if (a->flying > 0)
         silr_http_drop(a->c->http); /* they borrow the bodies that go now */
-    for (size_t b = 0; b < BUCKETS; b++)
+    for (size_t b = 0; b < SILR_BUCKETS; b++)
         while (a->bucket[b])
-            free_flight(a, a->bucket[b]);
+            silr_flight_free(a, a->bucket[b]);
     silr_free(a->waiting);
 }
 
 silr_status silr_chat_ask(silr_chat *c, const silr_chat_job *job, silr_error *err)
 {
-    asker *a = silr_calloc(1, sizeof *a);
+    silr_asker *a = silr_calloc(1, sizeof *a);
     silr_status st;
 
     if (!a)

@@ -12,9 +12,15 @@ static bool is_local(const char *url)
     static const char *const hosts[] = {"localhost", "127.", "[::1]"};
     const char *host = strstr(url, "//");
 
-    for (size_t i = 0; host && i < sizeof hosts / sizeof *hosts; i++)
-        if (strncasecmp(host + 2, hosts[i], strlen(hosts[i])) == 0)
+    for (size_t i = 0; host && i < sizeof hosts / sizeof *hosts; i++) {
+        const char *end = host + 2 + strlen(hosts[i]);
+        if (strncasecmp(host + 2, hosts[i], strlen(hosts[i])) != 0)
+            continue;
+        if (i == 1) /* numbers alone: 127.0.0.1.example.org is far away */
+            end += strspn(end, "0123456789.");
+        if (!*end || strchr(":/?#", *end))
             return true;
+    }
     return false;
 }
 
@@ -65,6 +71,9 @@ static silr_status set_address(silr_chat *c, silr_error *err)
     if (strncmp(base, "http://", 7) != 0 && strncmp(base, "https://", 8) != 0)
         return silr_fail(err, SILR_EPEER, "OPENAI_BASE_URL is \"%.100s\": it must begin with http:// or "
                          "https://", base);
+    if (memchr(strstr(base, "//"), '@', strcspn(strstr(base, "//") + 2, "/?#") + 2))
+        return silr_fail(err, SILR_EPEER, "OPENAI_BASE_URL holds a user or a key: keys have a variable of "
+                         "their own (annotator.key_env)");
     silr_request_url(base, "/chat/completions", &c->url);
     return c->url.failed ? silr_fail_memory(err) : SILR_OK;
 }
@@ -91,9 +100,8 @@ static silr_status look_at_ledger(silr_chat *c, silr_error *err)
         return SILR_OK;
     if ((st = silr_ledger_sum(c->ledger, &sums, err)) != SILR_OK)
         return st;
-    c->spent = isnan(sums.cost) ? 0 : sums.cost;
-    if (sums.answers > sums.cached)
-        c->dearest = c->spent / (double)(sums.answers - sums.cached);
+    c->spent = sums.paid;
+    c->dearest = sums.dearest;
     return SILR_OK;
 }
 
@@ -112,6 +120,11 @@ silr_status silr_chat_start(silr_chat **out, const silr_task *task, silr_ledger 
     c->example = examples;
     c->n_examples = n_examples;
     c->started = silr_now();
+    if (ledger) { /* the limits of a call hold for all its conversations */
+        silr_ledger_call *call = silr_ledger_this_call(ledger);
+        c->started = call->began = call->began > 0 ? call->began : c->started;
+        c->sent = call->sent;
+    }
     if ((st = set_address(c, err)) == SILR_OK && (!sends || (st = connect_up(c, err)) == SILR_OK) &&
         (st = look_at_ledger(c, err)) == SILR_OK)
         st = silr_chat_settle(c, err);
@@ -133,6 +146,8 @@ void silr_chat_free(silr_chat *c)
 {
     if (!c)
         return;
+    if (c->ledger)
+        silr_ledger_this_call(c->ledger)->sent = c->sent;
     silr_http_free(c->http);
     silr_prompt_free(c->prompt);
     if (c->key)
@@ -305,7 +320,8 @@ silr_status silr_chat_keep(silr_chat *c, const silr_ask_id *id, const silr_reply
 
     if (counted.prompt_tokens == 0) { /* not told: four bytes a token, so that a budget still holds */
         counted.prompt_tokens = (int64_t)(asked / 4);
-        counted.completion_tokens = (int64_t)(reply->choice[0].len / 4 + 1);
+        for (size_t i = 0; i < reply->n_choices && reply->usage.completion_tokens == 0; i++)
+            counted.completion_tokens += (int64_t)(reply->choice[i].len / 4 + 1);
         silr_chat_note(c, "answers without usage");
     }
     a.usage.cost = silr_chat_cost(c->task, &counted);
@@ -313,14 +329,29 @@ silr_status silr_chat_keep(silr_chat *c, const silr_ask_id *id, const silr_reply
     if (!isnan(a.usage.cost)) {
         c->spent += a.usage.cost;
         c->dearest = fmax(c->dearest, a.usage.cost);
+        if (asked > 0)
+            c->rate = fmax(c->rate, a.usage.cost / (double)asked);
     }
     return silr_ledger_put(c->ledger, id, &a, err);
+}
+
+/* What is under way and the next request can cost: as many answers as the dearest so far; or as many
+ * bytes at the dearest so far, as texts differ in length. Before there was any, three bytes a token
+ * and an answer of the greatest length. */
+static double cost_ahead(const silr_chat *c, size_t in_flight)
+{
+    double n = (double)in_flight + 1;
+    silr_usage guess = {.prompt_tokens = (int64_t)(c->ahead / 3),
+                        .completion_tokens = (int64_t)n * silr_request_tokens(c->task, &c->server)};
+    double first = c->rate > 0 ? 0 : silr_chat_cost(c->task, &guess);
+
+    return fmax(fmax(n * c->dearest, c->rate * c->ahead), isnan(first) ? 0 : first);
 }
 
 silr_status silr_chat_limits(const silr_chat *c, size_t in_flight, silr_error *err)
 {
     const silr_chat_settings *s = &c->task->annotator.chat;
-    double ahead = (double)(in_flight + 1) * c->dearest;
+    double ahead = s->max_cost > 0 ? cost_ahead(c, in_flight) : 0;
 
     if (s->max_requests > 0 && c->sent >= s->max_requests)
         return silr_fail(err, SILR_ELIMIT, "%lld requests were sent, as many as --max-requests allows; "

@@ -20,7 +20,9 @@ struct silr_chat {
     int tried;                   /* wishes dropped at random while it is not */
     char *key;                   /* NULL: none */
     double started;              /* of this call */
-    double spent, dearest;       /* of the run so far, and its dearest answer; NAN: no prices */
+    double spent, dearest;       /* of the run so far, and its dearest answer; 0: no prices */
+    double rate;                 /* the dearest answer of this call for a byte of its request; 0: none */
+    double ahead;                /* bytes of requests whose cost is still to come, for silr_chat_limits */
     int64_t sent, answers;       /* of this call */
     double round_trip;           /* of a request, a moving average in seconds; 0: none yet */
     struct {
@@ -53,7 +55,8 @@ silr_status silr_chat_notes(silr_chat *c, silr_error *err); /* in the caller's t
 silr_status silr_chat_keep(silr_chat *c, const silr_ask_id *id, const silr_reply *reply,
                            const char *body, size_t len, size_t asked, double seconds,
                            silr_origin origin, silr_error *err);
-/* Whether a limit of the user's is reached; in_flight: requests whose cost is still to come. */
+/* Whether a limit of the user's is reached; in_flight: requests whose cost is still to come, c->ahead
+ * bytes long with the next one. */
 silr_status silr_chat_limits(const silr_chat *c, size_t in_flight, silr_error *err);
 
 #endif

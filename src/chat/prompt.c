@@ -127,7 +127,7 @@ static void put_turn(silr_prompt *p, const char *role, silr_buf *before, const s
     } else {
         silr_buf_puts(&whole, text->data ? text->data : "");
     }
-    p->head.failed |= whole.failed;
+    p->head.failed |= whole.failed || text->failed || before->failed; /* they are used again */
     if (!whole.failed) {
         put_message(&p->head, role, whole.data, whole.len);
         silr_buf_putc(&p->head, ',');

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-enum { MAX_CHOICES = 200, MAX_PLACES = 4096, MAX_TOP = 200 };
+enum { MAX_CHOICES = 200, MAX_PLACES = 4096, MAX_TOP = 200, TOKEN_BYTES = 256 };
 
 /* --- strings ------------------------------------------------------------------------------------- */
 
@@ -20,34 +20,68 @@ static void say(char why[200], const char *text)
     snprintf(why, 200, "%s", text);
 }
 
-/* Bytes that are not UTF-8 become question marks: better a letter lost than an answer. */
-static char *mend(const char *body, size_t len)
+/* NaN, Infinity and -Infinity, as Python writes them, at p: how many bytes; 0: none of them. */
+static size_t no_number(const char *p, size_t len)
 {
-    char *copy = silr_strndup(body, len);
+    static const char *const words[] = {"NaN", "Infinity", "-Infinity"};
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (len >= strlen(words[i]) && memcmp(p, words[i], strlen(words[i])) == 0)
+            return strlen(words[i]);
+    return 0;
+}
+
+/* Bytes that are not UTF-8 become question marks, and numbers that are none null: better a letter
+ * lost than an answer. NULL: no memory. */
+static char *mend(const char *body, size_t len, size_t *out_len)
+{
+    char *copy = silr_alloc(len + 1, 2); /* NaN is shorter than null */
+    bool quoted = false;
+    size_t n = 0;
 
     for (size_t i = 0; copy && i < len;) {
         utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)copy + i,
-                                              (utf8proc_ssize_t)(len - i), &c);
-        if (n < 1) {
-            copy[i++] = '?';
+        utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)body + i,
+                                                 (utf8proc_ssize_t)(len - i), &c);
+        size_t word = quoted ? 0 : no_number(body + i, len - i);
+        if (word > 0) {
+            memcpy(copy + n, "null", 4);
+            n += 4;
+            i += word;
             continue;
         }
-        i += (size_t)n;
+        if (body[i] == '"')
+            quoted = !quoted;
+        if (quoted && body[i] == '\\' && i + 1 < len && (unsigned char)body[i + 1] < 0x80)
+            step = 2;
+        if (step < 1)
+            copy[n++] = '?';
+        else
+            memcpy(copy + n, body + i, (size_t)step), n += (size_t)step;
+        i += step < 1 ? 1 : (size_t)step;
     }
+    *out_len = n;
     return copy;
 }
 
+/* All numbers as reals: one that is too long for an integer would spoil the rest. */
 static json_t *load(const char *body, size_t len, char why[200])
 {
-    json_error_t e;
-    json_t *root = json_loadb(body, len, JSON_ALLOW_NUL, &e);
+    const size_t flags = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
+    json_error_t e, again;
+    json_t *root;
+    size_t n;
+    char *copy;
 
-    if (!root && json_error_code(&e) == json_error_invalid_utf8) {
-        char *copy = mend(body, len);
-        root = copy ? json_loadb(copy, len, JSON_ALLOW_NUL, &e) : NULL;
-        silr_free(copy);
+    if (len >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0) {
+        body += 3;
+        len -= 3;
     }
+    if ((root = json_loadb(body, len, flags, &e)))
+        return root;
+    if ((copy = mend(body, len, &n)))
+        root = json_loadb(copy, n, flags, &again);
+    silr_free(copy);
     if (!root)
         snprintf(why, 200, "the answer is not JSON: %.120s", e.text);
     return root;
@@ -61,8 +95,8 @@ static const char *text_of(const json_t *v, size_t *len)
     return s ? s : "";
 }
 
-/* A list of parts, {"type":"text","text":...}: their texts one after the other. */
-static bool join_parts(silr_reply *r, silr_choice *c, const json_t *parts)
+/* A list of parts, {"type":"text","text":...}: their texts one after the other. *any: there were. */
+static bool join_parts(silr_reply *r, silr_choice *c, const json_t *parts, bool *any)
 {
     silr_buf b = {0};
     char *copy = NULL;
@@ -70,6 +104,7 @@ static bool join_parts(silr_reply *r, silr_choice *c, const json_t *parts)
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const json_t *part = json_array_get(parts, i);
         const char *s = json_string_value(json_is_string(part) ? part : json_object_get(part, "text"));
+        *any = *any || s;
         if (s)
             silr_buf_puts(&b, s);
     }
@@ -83,13 +118,38 @@ static bool join_parts(silr_reply *r, silr_choice *c, const json_t *parts)
 
 /* --- log-probabilities --------------------------------------------------------------------------- */
 
-static bool read_token(silr_token *t, const json_t *v)
+/* A token that is a piece of a character cannot be written in JSON: its bytes stand beside it. */
+static void take_bytes(silr_reply *r, silr_token *t, const json_t *bytes)
+{
+    char text[TOKEN_BYTES];
+    size_t n = json_array_size(bytes);
+    const char *copy;
+
+    if (n == 0 || n > TOKEN_BYTES)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        double v = json_number_value(json_array_get(bytes, i));
+        if (!(v > 0 && v < 256))
+            return;
+        text[i] = (char)(unsigned char)v;
+    }
+    if ((n == t->len && memcmp(text, t->token, n) == 0) ||
+        !(copy = silr_arena_strndup(&r->arena, text, n)))
+        return;
+    t->token = copy;
+    t->len = n;
+}
+
+static bool read_token(silr_reply *r, silr_token *t, const json_t *v)
 {
     const json_t *lp = json_object_get(v, "logprob");
 
     t->token = text_of(json_object_get(v, "token"), &t->len);
     t->logprob = json_is_number(lp) ? json_number_value(lp) : (double)NAN;
-    return json_is_string(json_object_get(v, "token")) && isfinite(t->logprob) && t->logprob < 1e-3;
+    if (!json_is_string(json_object_get(v, "token")) || !isfinite(t->logprob) || t->logprob >= 1e-3)
+        return false;
+    take_bytes(r, t, json_object_get(v, "bytes"));
+    return true;
 }
 
 static bool read_top(silr_reply *r, silr_token_place *p, const json_t *list)
@@ -103,7 +163,7 @@ static bool read_top(silr_reply *r, silr_token_place *p, const json_t *list)
     if (!(p->top = silr_arena_alloc(&r->arena, n * sizeof *p->top)))
         return false;
     for (size_t i = 0; i < n; i++)
-        if (read_token(&p->top[p->n_top], json_array_get(list, i)))
+        if (read_token(r, &p->top[p->n_top], json_array_get(list, i)))
             p->n_top++;
     return true;
 }
@@ -122,7 +182,7 @@ static bool read_new_form(silr_reply *r, silr_choice *c, const json_t *list)
         silr_token_place *p = &c->place[i];
         const json_t *v = json_array_get(list, i);
         *p = (silr_token_place){0};
-        if (!read_token(&p->token, v))
+        if (!read_token(r, &p->token, v))
             break; /* what follows would stand in the wrong place */
         if (!read_top(r, p, json_object_get(v, "top_logprobs")))
             return false;
@@ -183,31 +243,44 @@ static bool has_text(const json_t *v)
     return s && *s;
 }
 
+static bool has_thoughts(const json_t *message, const char *content)
+{
+    static const char *const marks[] = {"<think>", "</think>", "<thinking>", "<reasoning>"};
+
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (strstr(content, marks[i]))
+            return true;
+    return has_text(json_object_get(message, "reasoning_content")) ||
+           has_text(json_object_get(message, "reasoning"));
+}
+
+/* A message without a content, and nothing that tells why: not what a model has said. */
+static bool is_hollow(const silr_choice *c, const json_t *message, bool reasoned)
+{
+    return !reasoned && !c->refused && strcmp(c->finish, "length") != 0 &&
+           strcmp(c->finish, "content_filter") != 0 && !json_object_get(message, "tool_calls");
+}
+
 /* 1: read; 0: this is no choice; -1: no memory. */
 static int read_choice(silr_reply *r, silr_choice *c, const json_t *v)
 {
-    const json_t *message = json_object_get(v, "message");
-    const json_t *content = json_object_get(message, "content");
+    const json_t *message = json_object_get(v, "message"), *text = json_object_get(v, "text");
+    const json_t *content = json_is_object(message) ? json_object_get(message, "content") : text;
     size_t unused;
-    bool good = true;
+    bool any = json_is_string(content) || (json_is_object(message) && json_is_null(content)), reasoned;
 
     *c = (silr_choice){.content = "", .finish = text_of(json_object_get(v, "finish_reason"), &unused)};
-    if (!json_is_object(message) && !json_is_string(json_object_get(v, "text")))
-        return 0;
-    if (!json_is_object(message))
-        c->content = text_of(json_object_get(v, "text"), &c->len);
-    else if (json_is_string(content))
+    if (json_is_string(content))
         c->content = text_of(content, &c->len);
-    else if (json_is_array(content))
-        good = join_parts(r, c, content);
-    else if (content && !json_is_null(content))
-        return 0;
+    else if (json_is_array(content) && !join_parts(r, c, content, &any))
+        return -1;
     c->refused = has_text(json_object_get(message, "refusal"));
-    r->reasoned = r->reasoned || has_text(json_object_get(message, "reasoning_content")) ||
-                  has_text(json_object_get(message, "reasoning")) || strstr(c->content, "<think>");
-    if (good)
-        good = read_logprobs(r, c, json_object_get(v, "logprobs"));
-    return good ? 1 : -1;
+    reasoned = has_thoughts(message, c->content);
+    r->reasoned = r->reasoned || reasoned;
+    if (!any && (!json_is_object(message) || (content && !json_is_array(content)) ||
+                 is_hollow(c, message, reasoned)))
+        return 0;
+    return read_logprobs(r, c, json_object_get(v, "logprobs")) ? 1 : -1;
 }
 
 static int64_t tokens_at(const json_t *v, const char *name)
@@ -246,7 +319,7 @@ static bool read_choices(silr_reply *r, const json_t *list, char why[200])
     }
     for (size_t i = 0; i < n; i++, r->n_choices++)
         if ((got = read_choice(r, &r->choice[i], json_array_get(list, i))) <= 0) {
-            say(why, got < 0 ? "out of memory" : "a choice of the answer has no message");
+            say(why, got < 0 ? "out of memory" : "a choice of the answer has no content");
             return false;
         }
     return true;
@@ -269,7 +342,9 @@ bool silr_reply_read(silr_reply *out, const char *body, size_t len, char why[200
     out->tree = root;
     if (root && !json_is_object(root)) {
         say(why, "the answer is not a JSON object");
-    } else if (root && json_is_object(json_object_get(root, "error"))) {
+    } else if (root && (json_is_object(json_object_get(root, "error")) ||
+                        (has_text(json_object_get(root, "error")) &&
+                         !json_is_array(json_object_get(root, "choices"))))) {
         silr_reply_error(body, len, why, code);
         if (!why[0])
             say(why, "the answer is an error without words");
@@ -332,7 +407,8 @@ void silr_reply_error(const char *body, size_t len, char what[200], char code[80
 {
     static const char *const message[] = {"message", "msg", "detail", "error", "title"};
     static const char *const codes[] = {"code", "type", "param"};
-    json_t *root = body && len > 0 ? json_loadb(body, len, 0, NULL) : NULL;
+    char unused[200];
+    json_t *root = body && len > 0 ? load(body, len, unused) : NULL;
     const json_t *e = json_object_get(root, "error"), *detail = json_object_get(root, "detail");
     const char *s, *c;
 

@@ -171,42 +171,40 @@ static bool drop(silr_server *s, const silr_task *task, wish w)
     return false;
 }
 
+/* Part of a name: a letter, a digit, an underscore; but not the n of a line end as JSON writes it. */
+static bool is_part(const char *text, size_t len, size_t i)
+{
+    unsigned char c = i < len ? (unsigned char)text[i] : ' ';
+    return (isalnum(c) || c == '_') && !(i > 0 && text[i - 1] == '\\');
+}
+
 /* Is `word` in the text, in any case, with nothing that would make it part of another name? */
 static bool names_it(const char *text, size_t len, const char *word)
 {
     size_t n = strlen(word);
 
-    for (size_t i = 0; i + n <= len; i++) {
-        unsigned char before = i ? (unsigned char)text[i - 1] : ' ', after;
-        if (strncasecmp(text + i, word, n) != 0)
-            continue;
-        after = i + n < len ? (unsigned char)text[i + n] : ' ';
-        if (!isalnum(before) && before != '_' && !isalnum(after) && after != '_')
+    for (size_t i = 0; i + n <= len; i++)
+        if (strncasecmp(text + i, word, n) == 0 && !(i > 0 && is_part(text, len, i - 1)) &&
+            is_part(text, len, i) && !is_part(text, len, i + n))
             return true;
-    }
     return false;
 }
 
-bool silr_server_learn(silr_server *s, const silr_task *task, int status, const char *body,
-                       size_t len, int *tried)
-{
-    static const struct {
-        const char *word;
-        wish w;
-    } named[] = {{"top_logprobs", WISH_TOP},       {"logprobs", WISH_LOGPROBS},
-                 {"max_tokens", WISH_TOKENS},      {"max_completion_tokens", WISH_TOKENS},
-                 {"response_format", WISH_FORMAT}, {"json_schema", WISH_FORMAT},
-                 {"seed", WISH_SEED},              {"temperature", WISH_TEMPERATURE},
-                 {"system", WISH_SYSTEM}};
-    static const wish order[] = {WISH_FORMAT, WISH_FORMAT, WISH_TOP,  WISH_TOP,
-                                 WISH_TOP,    WISH_LOGPROBS, WISH_SEED, WISH_MANY,
-                                 WISH_TOKENS, WISH_SYSTEM, WISH_TEMPERATURE};
-    const int n_order = (int)(sizeof order / sizeof *order);
+static const struct {
+    const char *word;
+    wish w;
+} named[] = {{"top_logprobs", WISH_TOP},       {"logprobs", WISH_LOGPROBS},
+             {"max_tokens", WISH_TOKENS},      {"max_completion_tokens", WISH_TOKENS},
+             {"response_format", WISH_FORMAT}, {"json_schema", WISH_FORMAT},
+             {"seed", WISH_SEED},              {"temperature", WISH_TEMPERATURE},
+             {"system", WISH_SYSTEM},          {"role", WISH_SYSTEM},
+             {"roles", WISH_SYSTEM}};
 
-    if (status != 400 && status != 422 && status != 500 && status != 501)
-        return false;
-    for (size_t i = 0; body && status != 500 && i < sizeof named / sizeof *named; i++) {
-        bool old = named[i].w == WISH_TOKENS && strcmp(named[i].word, "max_tokens") == 0;
+/* Drops the first wish that the words name and that is still there. */
+static bool drop_named(silr_server *s, const silr_task *task, const char *body, size_t len)
+{
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        bool old = strcmp(named[i].word, "max_tokens") == 0;
         if (!names_it(body, len, named[i].word))
             continue;
         if (named[i].w == WISH_TOKENS && old != (s->tokens == SILR_TOKENS_OLD))
@@ -214,8 +212,35 @@ bool silr_server_learn(silr_server *s, const silr_task *task, int status, const 
         if (drop(s, task, named[i].w))
             return true;
     }
-    if (body && status != 500 && s->many && names_it(body, len, "n") && drop(s, task, WISH_MANY))
+    return s->many && names_it(body, len, "n") && drop(s, task, WISH_MANY);
+}
+
+/* Words about the text itself: no other request with it would fare better. */
+static bool is_about_the_text(const char *body, size_t len)
+{
+    static const char *const words[] = {"content_filter", "content_policy", "content management policy",
+                                        "context_length", "maximum context length", "invalid_prompt",
+                                        "].content"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (memmem(body, len, words[i], strlen(words[i])))
+            return true;
+    return false;
+}
+
+bool silr_server_learn(silr_server *s, const silr_task *task, int status, const char *body,
+                       size_t len, int *tried)
+{
+    static const wish order[] = {WISH_FORMAT, WISH_FORMAT, WISH_TOP,  WISH_TOP,
+                                 WISH_TOP,    WISH_LOGPROBS, WISH_SEED, WISH_MANY,
+                                 WISH_TOKENS, WISH_SYSTEM, WISH_TEMPERATURE};
+    const int n_order = (int)(sizeof order / sizeof *order);
+    bool said = status == 400 || status == 403 || status == 422 || status == 501;
+
+    if (body && said && drop_named(s, task, body, len))
         return true;
+    if ((status != 400 && status != 422 && status != 500 && status != 501) ||
+        (body && said && is_about_the_text(body, len)))
+        return false;
     while (*tried < n_order)
         if (drop(s, task, order[(*tried)++]))
             return true;

@@ -1,4 +1,4 @@
-/* words.h - comparing words as people do; shared by answer.c and tokens.c. */
+/* words.h - comparing words as people do (words.c); shared by answer.c and tokens.c. */
 #ifndef SILR_CHAT_WORDS_H
 #define SILR_CHAT_WORDS_H
 

@@ -69,20 +69,72 @@ double silr_http_duration(const char *value, size_t len)
     return sum;
 }
 
+static int hex(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+/* The character that begins at s: as it is, or as JSON (\/, \u002b) and addresses (%2B) write it. How
+ * many bytes that takes; *c: which it is. */
+static size_t spelt(const char *s, size_t len, char *c)
+{
+    bool escape = s[0] == '\\' && len > 1, number = escape && s[1] == 'u' && len > 5;
+
+    *c = s[0];
+    if (number && s[2] == '0' && s[3] == '0' && hex(s[4]) >= 0 && hex(s[5]) >= 0) {
+        *c = (char)(hex(s[4]) << 4 | hex(s[5]));
+        return 6;
+    }
+    if (escape && strchr("/\"\\", s[1])) {
+        *c = s[1];
+        return 2;
+    }
+    if (s[0] == '%' && len > 2 && hex(s[1]) >= 0 && hex(s[2]) >= 0) {
+        *c = (char)(hex(s[1]) << 4 | hex(s[2]));
+        return 3;
+    }
+    return 1;
+}
+
+/* How many bytes at s spell the secret, or so much of it as there was room for; 0: they do not. */
+static size_t spells(const char *s, size_t len, const char *secret, size_t n)
+{
+    enum { TELLS = 8 }; /* so much of a key, cut off by the end, is still a secret */
+    size_t at = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        char c;
+        size_t step;
+        if (at == len)
+            return i >= TELLS ? at : 0;
+        if (s[at] == secret[i]) {
+            at++;
+            continue;
+        }
+        step = spelt(s + at, len - at, &c);
+        if (c != secret[i])
+            return 0;
+        at += step;
+    }
+    return at;
+}
+
 size_t silr_http_redact(char *body, size_t len, const char *secret)
 {
     static const char mark[] = "[key]";
     size_t n = secret ? strlen(secret) : 0, m = sizeof mark - 1, out = 0, i = 0;
 
-    if (n < 4 || !body || !memmem(body, len, secret, n))
+    if (n < 4 || !body)
         return len;
     if (m > n)
         m = n;
     while (i < len) {
-        if (len - i >= n && memcmp(body + i, secret, n) == 0) {
+        size_t took = body[i] == secret[0] || body[i] == '\\' || body[i] == '%'
+                          ? spells(body + i, len - i, secret, n) : 0;
+        if (took > 0) {
             memcpy(body + out, mark, m);
             out += m;
-            i += n;
+            i += took;
         } else {
             body[out++] = body[i++];
         }

@@ -460,10 +460,18 @@ static void collect(silr_http *h)
     }
 }
 
+static void touch(silr_http *h, curl_socket_t fd, int what)
+{
+    int running = 0;
+
+    if (curl_multi_socket_action(h->multi, fd, what, &running) == CURLM_OUT_OF_MEMORY)
+        h->no_memory = true; /* it may have lost sight of a transfer */
+}
+
 silr_status silr_http_wait(silr_http *h, double seconds, silr_error *err)
 {
     struct epoll_event ready[64];
-    int running = 0, n, ms;
+    int n, ms;
     double now = silr_now();
 
     if (h->done)
@@ -478,11 +486,11 @@ silr_status silr_http_wait(silr_http *h, double seconds, silr_error *err)
         int what = (ready[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
                    (ready[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                    (ready[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-        curl_multi_socket_action(h->multi, ready[i].data.fd, what, &running);
+        touch(h, ready[i].data.fd, what);
     }
     if (h->alarm >= 0 && silr_now() >= h->alarm) {
         h->alarm = -1;
-        curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        touch(h, CURL_SOCKET_TIMEOUT, 0);
     }
     collect(h);
     return h->no_memory ? silr_fail_memory(err) : SILR_OK;

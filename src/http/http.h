@@ -77,8 +77,9 @@ const char *silr_http_library(void); /* libcurl's version */
 double silr_http_retry_after(const char *value, size_t len, double now);
 /* "1s", "6m0s", "120ms", "1h2m", "0.5", a number of seconds. NAN: something else. */
 double silr_http_duration(const char *value, size_t len);
-/* Replaces every occurrence of secret in body[len] by [key], in place; the new length. Secrets of
- * fewer than 4 bytes are left: they would match anything. */
+/* Replaces every occurrence of secret in body[len] by [key], in place; the new length. Also where it
+ * is written with JSON's escapes or an address's, or cut off by the end. Secrets of fewer than 4 bytes
+ * are left: they would match anything. */
 size_t silr_http_redact(char *body, size_t len, const char *secret);
 
 #endif

@@ -214,7 +214,9 @@ silr_status silr_ledger_sum(silr_ledger *l, silr_ledger_sums *out, silr_error *e
         out->prompt_tokens = sqlite3_column_int64(q, 3);
         out->cached_tokens = sqlite3_column_int64(q, 4);
         out->completion_tokens = sqlite3_column_int64(q, 5);
-        out->cost = sqlite3_column_int64(q, 7) > 0 ? (double)NAN : sqlite3_column_double(q, 6);
+        out->paid = sqlite3_column_double(q, 6);
+        out->dearest = sqlite3_column_double(q, 9);
+        out->cost = sqlite3_column_int64(q, 7) > 0 ? (double)NAN : out->paid;
         if (sqlite3_column_type(q, 8) != SQLITE_NULL)
             out->seconds = sqlite3_column_double(q, 8);
     }

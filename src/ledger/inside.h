@@ -33,6 +33,7 @@ typedef struct {
 struct silr_ledger {
     ledger_file own, shared;
     char *shared_path;
+    silr_ledger_call call;
     bool in_shared;     /* the cache is in a transaction too */
     bool in_memory;     /* own is nobody else's */
     bool read_only;     /* own is only looked at: nothing is taken over into it */

@@ -35,7 +35,8 @@ static const char *const sql[L_N] = {
     [L_SUM] = "SELECT count(*), sum(origin=2), sum(origin=1), sum((origin<>2)*prompt_tokens),"
               " sum((origin<>2)*cached_tokens), sum((origin<>2)*completion_tokens),"
               " sum(CASE WHEN origin<>2 THEN cost END), sum(origin<>2 AND cost IS NULL),"
-              " avg(CASE WHEN origin=0 THEN seconds END) FROM answers",
+              " avg(CASE WHEN origin=0 THEN seconds END), max(CASE WHEN origin<>2 THEN cost END)"
+              " FROM answers",
     [L_COUNT_ADD] = "INSERT INTO traffic VALUES(?1,?2) ON CONFLICT(what) DO UPDATE SET n=n+?2",
     [L_COUNTS] = "SELECT what,n FROM traffic ORDER BY what",
     [L_SERVER_GET] = "SELECT facts FROM servers WHERE url=?1 AND model=?2",
@@ -117,6 +118,11 @@ silr_status silr_ledger_in_memory(silr_ledger **out, silr_error *err)
     else
         (*out)->in_memory = true;
     return st;
+}
+
+silr_ledger_call *silr_ledger_this_call(silr_ledger *l)
+{
+    return &l->call;
 }
 
 /* --- the cache file ---------------------------------------------------------------------------- */

@@ -72,9 +72,17 @@ typedef struct {
     size_t answers, cached, batched;  /* cached: taken from the cache; batched: by the Batch API */
     int64_t prompt_tokens, cached_tokens, completion_tokens; /* of answers of this run's own */
     double cost;    /* of this run's own answers; NAN: of some the price is not known */
+    double paid, dearest; /* the same of those whose price is known; the dearest of them; 0: none */
     double seconds; /* mean of an answer; NAN: none */
 } silr_ledger_sums;
 silr_status silr_ledger_sum(silr_ledger *l, silr_ledger_sums *out, silr_error *err);
+
+/* What this process has sent, over all conversations on this ledger; for whoever sends. */
+typedef struct {
+    int64_t sent; /* requests */
+    double began; /* by silr_now; 0: not yet */
+} silr_ledger_call;
+silr_ledger_call *silr_ledger_this_call(silr_ledger *l);
 
 /* How often something happened on the way: "sent", "429", "timeout", "retried", ... Adds n. */
 silr_status silr_ledger_count(silr_ledger *l, const char *what, int64_t n, silr_error *err);
