@@ -130,7 +130,7 @@ cpu_flags()
 install_llama_cpp_python()
 {
     say "compiling llama-cpp-python (minutes; see $1.log)"
-    CMAKE_ARGS=$(cpu_flags | tr '\n' ' ') CMAKE_BUILD_PARALLEL_LEVEL=2 quietly "$1.log" \
+    quietly "$1.log" env CMAKE_ARGS="$(cpu_flags | tr '\n' ' ')" CMAKE_BUILD_PARALLEL_LEVEL=2 \
         nice "$1/bin/python" -m pip install --verbose 'llama-cpp-python[server]==0.3.36'
 }
 
@@ -256,10 +256,11 @@ speed()
 
 command=${1:-}
 [ $# -eq 0 ] || shift
-[ "${1:-}" != second ] || {
+for word; do
     shift
-    set -- vllm "$@"
-}
+    [ "$word" != second ] || word=vllm
+    set -- "$@" "$word"
+done
 case $command in
 prepare)
     [ $# -gt 0 ] || set -- llama
