@@ -210,7 +210,7 @@ static void failures_and_another_try(void **state)
     silr_task *t;
     silr_buf b = {0};
     char path[160], port[16];
-    size_t failed = 0, lines = 0;
+    size_t failed = 0, lines = 0, equal = 0;
     (void)state;
 
     start(&srv, bad);
@@ -221,6 +221,7 @@ static void failures_and_another_try(void **state)
     for (int i = 0; i < N; i++)
         failed += s.initial[i] == SILR_NO_LABEL;
     assert_true(failed > N / 20);
+    equal = s.initial[49] == SILR_NO_LABEL; /* the text of 50: asked about once */
     snprintf(path, sizeof path, "%s/failures/failed.jsonl", top);
     assert_int_equal(silr_file_read(&b, path, 1 << 20, &err), SILR_OK);
     for (size_t i = 0; i < b.len; i++)
@@ -239,7 +240,7 @@ static void failures_and_another_try(void **state)
     s.retry_failed = true;
     if (silr_session_annotate(&s, &err) != SILR_OK)
         fail_msg("%s", err.text);
-    assert_int_equal(server_count(&srv, "requests"), (int64_t)failed);
+    assert_int_equal(server_count(&srv, "requests"), (int64_t)(failed - equal));
     for (int i = 0; i < N; i++)
         assert_int_not_equal(s.initial[i], SILR_NO_LABEL);
     assert_false(silr_file_exists(path));
