@@ -272,9 +272,22 @@ static silr_status ask_anew(asker *a, flight *f, silr_error *err)
     return st == SILR_OK ? send_flight(a, f, err) : st;
 }
 
+/* Where a request brings one answer after all, its item has more requests to come. */
+static void count_samples(asker *a, const flight *f)
+{
+    int samples = silr_chat_samples(a->c);
+
+    if (samples > a->samples) {
+        a->next = f->item;
+        a->sample = f->sample + 1;
+    }
+    a->samples = samples;
+    a->total = (uint64_t)a->job->n * (uint64_t)samples;
+}
+
 /* *again: the answer is not good enough yet. */
-static silr_status learn_from_answer(asker *a, const silr_reply *reply, bool *once_more,
-                                     silr_error *err)
+static silr_status learn_from_answer(asker *a, const flight *f, const silr_reply *reply,
+                                     bool *once_more, silr_error *err)
 {
     silr_chat *c = a->c;
     silr_buf words = {0};
@@ -289,8 +302,7 @@ static silr_status learn_from_answer(asker *a, const silr_reply *reply, bool *on
     if (c->server.many && reply->n_choices < (size_t)c->task->annotator.chat.samples) {
         c->server.many = false;
         *once_more = true;
-        a->samples = silr_chat_samples(c);
-        a->total = (uint64_t)a->job->n * (uint64_t)a->samples;
+        count_samples(a, f);
         return SILR_OK;
     }
     c->known = true;
@@ -311,34 +323,12 @@ static bool learn_from_refusal(asker *a, flight *f, const silr_http_reply *r, si
     if (r->end != SILR_HTTP_DONE ||
         !silr_server_learn(&a->c->server, a->c->task, r->status, r->body, r->len, &a->c->tried))
         return false;
-    a->samples = silr_chat_samples(a->c);
-    a->total = (uint64_t)a->job->n * (uint64_t)a->samples;
+    count_samples(a, f);
     *st = ask_anew(a, f, err);
     return true;
 }
 
 /* --- one reply ----------------------------------------------------------------------------------- */
-
-static void describe(const silr_http_reply *r, char why[300], char code[80], char note[60])
-{
-    static const char *const ends[] = {"", "no connection", "TLS failed", "timeout",
-                                       "connection broken", "answer too long"};
-    char what[200];
-
-    code[0] = '\0';
-    if (r->end != SILR_HTTP_DONE) {
-        snprintf(why, 300, "%s (%.200s)", ends[r->end], r->why);
-        snprintf(note, 60, "%s", ends[r->end]);
-        return;
-    }
-    silr_reply_error(r->body, r->len, what, code);
-    if (r->status >= 300 && r->status < 400)
-        snprintf(why, 300, "HTTP %d: it redirects to %.200s, which is not followed", r->status,
-                 r->location[0] ? r->location : "nowhere");
-    else
-        snprintf(why, 300, "HTTP %d%s%.200s", r->status, what[0] ? ": " : "", what);
-    snprintf(note, 60, "HTTP %d", r->status);
-}
 
 static silr_status bad_reply(asker *a, flight *f, const silr_http_reply *r, silr_error *err)
 {
@@ -346,7 +336,7 @@ static silr_status bad_reply(asker *a, flight *f, const silr_http_reply *r, silr
     silr_fate fate;
     silr_status st = SILR_OK;
 
-    describe(r, why, code, note);
+    silr_chat_describe(r, why, code, note);
     silr_chat_note(a->c, note);
     if (!a->c->known && learn_from_refusal(a, f, r, &st, err))
         return st;
@@ -390,7 +380,7 @@ static silr_status take_reply(asker *a, const silr_http_reply *r, silr_error *er
         return again(a, f, r, false, why, err);
     }
     if (!a->c->known)
-        st = learn_from_answer(a, &reply, &once_more, err);
+        st = learn_from_answer(a, f, &reply, &once_more, err);
     if (st == SILR_OK && once_more)
         st = ask_anew(a, f, err);
     else if (st == SILR_OK)
@@ -483,10 +473,14 @@ static silr_status launch_next(asker *a, bool *hit, bool *full, silr_error *err)
     bool ready, found = false;
     silr_ask_id id;
     flight *f;
-    silr_status st = silr_chat_compose(a->c, a->job, item, sample, &id, &ready, &why, err);
+    silr_status st;
 
+    *hit = false;
+    *full = !a->c->known && a->flying + a->n_waiting > 0; /* it may turn out that it takes more requests */
+    if (*full)
+        return SILR_OK;
     *hit = true;
-    if (st != SILR_OK)
+    if ((st = silr_chat_compose(a->c, a->job, item, sample, &id, &ready, &why, err)) != SILR_OK)
         return st;
     if (!ready) {
         flight none = {.item = item, .sample = sample, .id = id};
@@ -498,8 +492,7 @@ static silr_status launch_next(asker *a, bool *hit, bool *full, silr_error *err)
         st = follow(f, item, sample, err);
     } else {
         *hit = false;
-        *full = (double)(a->flying + 1) > a->window.size || silr_now() < a->hold ||
-                (!a->c->known && a->flying + a->n_waiting > 0) || limited(a);
+        *full = (double)(a->flying + 1) > a->window.size || silr_now() < a->hold || limited(a);
         if (*full)
             return SILR_OK; /* the same item again, later */
         st = new_flight(a, item, sample, &id, err);

@@ -65,6 +65,8 @@ void silr_request_body(const silr_task *task, const silr_server *s, const char *
                        int sample, silr_buf *out);
 /* How many answers one request brings, and how many requests a text takes. */
 int silr_request_many(const silr_task *task, const silr_server *s);
+/* The longest an answer may be, in tokens, thoughts included. */
+int64_t silr_request_tokens(const silr_task *task, const silr_server *s);
 /* The identity of a request: address, body, sample. SILR_ENOMEM. */
 silr_status silr_request_id(silr_ask_id *out, const char *url, const char *body, size_t len,
                             int sample, silr_error *err);

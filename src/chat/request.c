@@ -46,6 +46,11 @@ static int64_t answer_tokens(const silr_task *task)
     return (int64_t)(longest + 2) / 3 + (c->format == SILR_REPLY_JSON ? 20 : 5);
 }
 
+int64_t silr_request_tokens(const silr_task *task, const silr_server *s)
+{
+    return answer_tokens(task) + (s->reasons ? task->annotator.chat.reasoning_tokens : 0);
+}
+
 static void put_format(const silr_task *task, const silr_server *s, silr_buf *out)
 {
     if (s->schema) {
@@ -72,7 +77,7 @@ void silr_request_body(const silr_task *task, const silr_server *s, const char *
                        int sample, silr_buf *out)
 {
     const silr_chat_settings *c = &task->annotator.chat;
-    int64_t tokens = answer_tokens(task) + (s->reasons ? c->reasoning_tokens : 0);
+    int64_t tokens = silr_request_tokens(task, s);
 
     silr_buf_puts(out, "{\"model\":");
     silr_buf_json(out, c->model, strlen(c->model));
