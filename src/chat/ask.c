@@ -137,27 +137,6 @@ static void heed_limits(silr_asker *a, const silr_http_reply *r)
 
 /* --- one reply ----------------------------------------------------------------------------------- */
 
-static void describe(const silr_http_reply *r, char why[300], char code[80], char note[60])
-{
-    static const char *const ends[] = {"", "no connection", "TLS failed", "timeout",
-                                       "connection broken", "answer too long"};
-    char what[200];
-
-    code[0] = '\0';
-    if (r->end != SILR_HTTP_DONE) {
-        snprintf(why, 300, "%s (%.200s)", ends[r->end], r->why);
-        snprintf(note, 60, "%s", ends[r->end]);
-        return;
-    }
-    silr_reply_error(r->body, r->len, what, code);
-    if (r->status >= 300 && r->status < 400)
-        snprintf(why, 300, "HTTP %d: it redirects to %.200s, which is not followed", r->status,
-                 r->location[0] ? r->location : "nowhere");
-    else
-        snprintf(why, 300, "HTTP %d%s%.200s", r->status, what[0] ? ": " : "", what);
-    snprintf(note, 60, "HTTP %d", r->status);
-}
-
 /* No request will be answered: the key, the address, the money. */
 static silr_status no_use(silr_asker *a, silr_flight *f, int status, const char *why, silr_error *err)
 {
@@ -181,7 +160,7 @@ static silr_status bad_reply(silr_asker *a, silr_flight *f, const silr_http_repl
     silr_fate fate;
     silr_status st = SILR_OK;
 
-    describe(r, why, code, note);
+    silr_chat_describe(r, why, code, note);
     silr_chat_note(a->c, note);
     fate = fate_of(a, r, code);
     if (f == a->control)
@@ -304,10 +283,14 @@ static silr_status launch_next(silr_asker *a, bool *hit, bool *full, silr_error 
     bool ready, found = false;
     silr_ask_id id;
     silr_flight *f;
-    silr_status st = silr_chat_compose(a->c, a->job, item, sample, &id, &ready, &why, err);
+    silr_status st;
 
+    *hit = false;
+    *full = !a->c->known && a->flying + a->n_waiting > 0; /* it may turn out that it takes more requests */
+    if (*full)
+        return SILR_OK;
     *hit = true;
-    if (st != SILR_OK)
+    if ((st = silr_chat_compose(a->c, a->job, item, sample, &id, &ready, &why, err)) != SILR_OK)
         return st;
     if (!ready) {
         silr_flight none = {.item = item, .sample = sample, .id = id};

@@ -325,6 +325,8 @@ silr_status silr_chat_keep(silr_chat *c, const silr_ask_id *id, const silr_reply
         silr_chat_note(c, "answers without usage");
     }
     a.usage.cost = silr_chat_cost(c->task, &counted);
+    if (origin == SILR_ORIGIN_BATCH)
+        a.usage.cost *= c->task->annotator.chat.batch_discount;
     a.usage.seconds = seconds;
     if (!isnan(a.usage.cost)) {
         c->spent += a.usage.cost;

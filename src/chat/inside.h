@@ -1,4 +1,4 @@
-/* inside.h - shared by ask.c, flights.c, probe.c and batch.c; unknown outside the folder. */
+/* inside.h - shared by chat.c, ask.c and the files of the Batch API; unknown outside the folder. */
 #ifndef SILR_CHAT_INSIDE_H
 #define SILR_CHAT_INSIDE_H
 
@@ -55,6 +55,11 @@ silr_status silr_chat_notes(silr_chat *c, silr_error *err); /* in the caller's t
 silr_status silr_chat_keep(silr_chat *c, const silr_ask_id *id, const silr_reply *reply,
                            const char *body, size_t len, size_t asked, double seconds,
                            silr_origin origin, silr_error *err);
+/* How a request ended that brought no answer: in words, the server's code, a word to count it by. */
+void silr_chat_describe(const silr_http_reply *r, char why[300], char code[80], char note[60]);
+/* silr_chat_batch with files of up to so many bytes; for tests. */
+silr_status silr_chat_batch_within(silr_chat *c, const silr_chat_job *job, uint64_t bytes,
+                                   silr_error *err);
 /* Whether a limit of the user's is reached; in_flight: requests whose cost is still to come, c->ahead
  * bytes long with the next one. */
 silr_status silr_chat_limits(const silr_chat *c, size_t in_flight, silr_error *err);

@@ -1,4 +1,5 @@
-/* headers.c - what servers say of when to come back, in the forms in which they say it. */
+/* headers.c - what servers say in headers: when to come back, in the forms in which they say it, how
+ * much is left, where they redirect to. */
 #include "http/http.h"
 #include <curl/curl.h>
 #include <math.h>
@@ -141,4 +142,107 @@ size_t silr_http_redact(char *body, size_t len, const char *secret)
     }
     body[out] = '\0';
     return out;
+}
+
+/* --- one line ------------------------------------------------------------------------------------ */
+
+/* The value of header `name`, when the line is that header. */
+static const char *is_header(const char *line, size_t len, const char *name, size_t *value)
+{
+    size_t n = strlen(name);
+
+    if (len <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
+        return NULL;
+    *value = len - n - 1;
+    return line + n + 1;
+}
+
+static double number_in(const char *value, size_t len)
+{
+    char text[40];
+    double v;
+
+    while (len > 0 && *value == ' ') {
+        value++;
+        len--;
+    }
+    while (len > 0 && (value[len - 1] == '\r' || value[len - 1] == '\n' || value[len - 1] == ' '))
+        len--;
+    if (len == 0 || len >= sizeof text)
+        return NAN;
+    memcpy(text, value, len);
+    text[len] = '\0';
+    return silr_parse_double(text, &v) ? v : (double)NAN;
+}
+
+static void read_location(silr_http_reply *r, const char *value, size_t len)
+{
+    while (len > 0 && *value == ' ') {
+        value++;
+        len--;
+    }
+    while (len > 0 && (unsigned char)value[len - 1] <= ' ')
+        len--;
+    if (len >= sizeof r->location)
+        len = sizeof r->location - 1;
+    for (size_t i = 0; i < len; i++)
+        r->location[i] = value[i] > ' ' && value[i] < 127 ? value[i] : '?';
+    r->location[len] = '\0';
+}
+
+static void read_limit(silr_http_reply *r, const char *line, size_t len)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+        bool duration;
+    } limits[] = {
+        {"x-ratelimit-remaining-requests", offsetof(silr_http_reply, remaining_requests), false},
+        {"x-ratelimit-remaining-tokens", offsetof(silr_http_reply, remaining_tokens), false},
+        {"x-ratelimit-reset-requests", offsetof(silr_http_reply, reset_requests), true},
+        {"x-ratelimit-reset-tokens", offsetof(silr_http_reply, reset_tokens), true},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        size_t n;
+        const char *value = is_header(line, len, limits[i].name, &n);
+        double v = !value ? (double)NAN
+                   : limits[i].duration ? silr_http_duration(value, n)
+                                        : number_in(value, n);
+        if (value)
+            memcpy((char *)r + limits[i].offset, &v, sizeof v);
+    }
+}
+
+void silr_http_read_header(silr_http_reply *r, const char *line, size_t len)
+{
+    size_t n;
+    const char *value;
+
+    if (len >= 5 && strncasecmp(line, "http/", 5) == 0) { /* a new answer, after 100 or a proxy's */
+        r->retry_after = r->remaining_requests = r->reset_requests = r->remaining_tokens =
+            r->reset_tokens = NAN;
+        r->location[0] = '\0';
+        return;
+    }
+    if (len == 0)
+        return;
+    switch (line[0] | 32) {
+    case 'r':
+        if ((value = is_header(line, len, "retry-after-ms", &n))) {
+            double ms = number_in(value, n);
+            r->retry_after = ms >= 0 ? ms / 1000 : (double)NAN;
+        } else if ((value = is_header(line, len, "retry-after", &n)) && isnan(r->retry_after)) {
+            r->retry_after = silr_http_retry_after(value, n, (double)time(NULL));
+        }
+        break;
+    case 'x':
+        read_limit(r, line, len);
+        break;
+    case 'l':
+        if ((value = is_header(line, len, "location", &n)))
+            read_location(r, value, n);
+        break;
+    default:
+        break;
+    }
 }

@@ -22,8 +22,9 @@ struct transfer {
     bool busy;      /* in flight or finished, and not put back */
     struct curl_slist *headers; /* of this request alone, before those of all; NULL */
     silr_buf body;
-    size_t max_body;
-    bool too_large, no_memory;
+    size_t max_body, received;
+    bool too_large, no_memory, stopped; /* stopped: by the caller's read or sink */
+    silr_http_request stream; /* its read, rewind, sink, ctx and len */
     silr_http_reply reply;
 };
 
@@ -49,115 +50,48 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *to)
 {
     transfer *t = to;
     size_t len = size * count;
+    long status = 0;
 
-    if (len > t->max_body - t->body.len) {
+    if (len > t->max_body - t->received) {
         t->too_large = true;
         return 0;
+    }
+    t->received += len;
+    if (t->stream.sink)
+        curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 200 && status < 300) {
+        t->stopped = !t->stream.sink(t->stream.ctx, bytes, len);
+        return t->stopped ? 0 : len;
     }
     silr_buf_add(&t->body, bytes, len);
     t->no_memory = t->body.failed;
     return t->body.failed ? 0 : len;
 }
 
-/* The value of header `name`, when the line is that header. */
-static const char *is_header(const char *line, size_t len, const char *name, size_t *value)
+static size_t on_read(char *out, size_t size, size_t count, void *from)
 {
-    size_t n = strlen(name);
+    transfer *t = from;
+    size_t n = t->stream.read(t->stream.ctx, out, size * count);
 
-    if (len <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
-        return NULL;
-    *value = len - n - 1;
-    return line + n + 1;
+    t->stopped = n == SIZE_MAX;
+    return t->stopped ? CURL_READFUNC_ABORT : n;
 }
 
-static double number_in(const char *value, size_t len)
+/* A connection that was kept open had been closed by the server: once more, from the beginning. */
+static int on_seek(void *from, curl_off_t offset, int origin)
 {
-    char text[40];
-    double v;
+    transfer *t = from;
+    bool good = offset == 0 && origin == SEEK_SET && t->stream.rewind(t->stream.ctx);
 
-    while (len > 0 && *value == ' ') {
-        value++;
-        len--;
-    }
-    while (len > 0 && (value[len - 1] == '\r' || value[len - 1] == '\n' || value[len - 1] == ' '))
-        len--;
-    if (len == 0 || len >= sizeof text)
-        return NAN;
-    memcpy(text, value, len);
-    text[len] = '\0';
-    return silr_parse_double(text, &v) ? v : (double)NAN;
-}
-
-static void read_location(silr_http_reply *r, const char *value, size_t len)
-{
-    while (len > 0 && *value == ' ') {
-        value++;
-        len--;
-    }
-    while (len > 0 && (unsigned char)value[len - 1] <= ' ')
-        len--;
-    if (len >= sizeof r->location)
-        len = sizeof r->location - 1;
-    for (size_t i = 0; i < len; i++)
-        r->location[i] = value[i] > ' ' && value[i] < 127 ? value[i] : '?';
-    r->location[len] = '\0';
-}
-
-static void read_limit(silr_http_reply *r, const char *line, size_t len)
-{
-    static const struct {
-        const char *name;
-        size_t offset;
-        bool duration;
-    } limits[] = {
-        {"x-ratelimit-remaining-requests", offsetof(silr_http_reply, remaining_requests), false},
-        {"x-ratelimit-remaining-tokens", offsetof(silr_http_reply, remaining_tokens), false},
-        {"x-ratelimit-reset-requests", offsetof(silr_http_reply, reset_requests), true},
-        {"x-ratelimit-reset-tokens", offsetof(silr_http_reply, reset_tokens), true},
-    };
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        size_t n;
-        const char *value = is_header(line, len, limits[i].name, &n);
-        double v = !value ? (double)NAN
-                   : limits[i].duration ? silr_http_duration(value, n)
-                                        : number_in(value, n);
-        if (value)
-            memcpy((char *)r + limits[i].offset, &v, sizeof v);
-    }
+    return good ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *to)
 {
     transfer *t = to;
-    size_t len = size * count, n;
-    const char *value;
 
-    if (len >= 5 && strncasecmp(line, "http/", 5) == 0) { /* a new answer, after 100 or a proxy's */
-        t->reply.retry_after = t->reply.remaining_requests = t->reply.reset_requests =
-            t->reply.remaining_tokens = t->reply.reset_tokens = NAN;
-        t->reply.location[0] = '\0';
-        return len;
-    }
-    switch (line[0] | 32) {
-    case 'r':
-        if ((value = is_header(line, len, "retry-after-ms", &n))) {
-            double ms = number_in(value, n);
-            t->reply.retry_after = ms >= 0 ? ms / 1000 : (double)NAN;
-        } else if ((value = is_header(line, len, "retry-after", &n)) && isnan(t->reply.retry_after)) {
-            t->reply.retry_after = silr_http_retry_after(value, n, (double)time(NULL));
-        }
-        break;
-    case 'x':
-        read_limit(&t->reply, line, len);
-        break;
-    case 'l':
-        if ((value = is_header(line, len, "location", &n)))
-            read_location(&t->reply, value, n);
-        break;
-    default:
-        break;
-    }
-    return len;
+    silr_http_read_header(&t->reply, line, size * count);
+    return size * count;
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *to, void *known)
@@ -259,6 +193,13 @@ static void wipe(char *s)
     silr_free(s);
 }
 
+static void free_headers(struct curl_slist *list)
+{
+    for (struct curl_slist *s = list; s; s = s->next)
+        explicit_bzero(s->data, strlen(s->data));
+    curl_slist_free_all(list);
+}
+
 void silr_http_free(silr_http *h)
 {
     if (!h)
@@ -267,15 +208,13 @@ void silr_http_free(silr_http *h)
         transfer *t = h->all[i];
         curl_multi_remove_handle(h->multi, t->easy);
         curl_easy_cleanup(t->easy);
-        curl_slist_free_all(t->headers);
+        free_headers(t->headers);
         silr_buf_clear(&t->body);
         silr_free(t);
     }
     if (h->multi)
         curl_multi_cleanup(h->multi);
-    for (struct curl_slist *s = h->headers; s; s = s->next)
-        explicit_bzero(s->data, strlen(s->data));
-    curl_slist_free_all(h->headers);
+    free_headers(h->headers);
     for (size_t i = 0; i < h->n_lines; i++)
         wipe(h->lines[i]);
     if (h->epoll >= 0)
@@ -354,8 +293,27 @@ static struct curl_slist *own_headers(const silr_http *h, const char *content_ty
     silr_buf_clear(&line);
     if (good)
         return list;
-    curl_slist_free_all(list);
+    free_headers(list);
     return NULL;
+}
+
+/* A body that is read in pieces, an answer that goes down a sink: no limit on how long it takes, one
+ * on how long nothing happens. */
+static void set_stream(const silr_http *h, transfer *t)
+{
+    CURL *e = t->easy;
+
+    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, 0L);
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)ceil(h->o.timeout));
+    if (!t->stream.read)
+        return;
+    curl_easy_setopt(e, CURLOPT_POST, 1L);
+    curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->stream.len);
+    curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+    curl_easy_setopt(e, CURLOPT_READDATA, t);
+    curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+    curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
 }
 
 silr_status silr_http_send(silr_http *h, const silr_http_request *r, void *tag, silr_error *err)
@@ -367,17 +325,21 @@ silr_status silr_http_send(silr_http *h, const silr_http_request *r, void *tag, 
         h->pool = t->next;
     else if (!(t = make_transfer(h)))
         return silr_fail_memory(err);
-    curl_slist_free_all(t->headers);
+    free_headers(t->headers);
     t->headers = NULL;
     if (r->content_type)
         headers = t->headers = own_headers(h, r->content_type);
     set_up(h, t);
     silr_buf_reset(&t->body);
-    t->body.failed = t->too_large = t->no_memory = false;
+    t->body.failed = t->too_large = t->no_memory = t->stopped = false;
+    t->received = 0;
+    t->stream = *r;
     t->max_body = r->max_body ? r->max_body : h->o.max_body;
     t->reply = (silr_http_reply){.tag = tag, .retry_after = NAN, .remaining_requests = NAN,
                                  .reset_requests = NAN, .remaining_tokens = NAN,
                                  .reset_tokens = NAN, .seconds = silr_now()};
+    if (r->read || r->sink)
+        set_stream(h, t);
     if (r->body) {
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->len);
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, r->body);
@@ -427,11 +389,13 @@ static void finish(silr_http *h, transfer *t, CURLcode code)
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_multi_remove_handle(h->multi, t->easy);
     h->no_memory = h->no_memory || code == CURLE_OUT_OF_MEMORY || t->no_memory;
-    t->reply.end = t->too_large ? SILR_HTTP_TOO_LARGE : end_of(code);
+    t->reply.end = t->too_large ? SILR_HTTP_TOO_LARGE : t->stopped ? SILR_HTTP_BROKEN : end_of(code);
     t->reply.status = (int)status;
     t->reply.seconds = silr_now() - t->reply.seconds;
     if (t->too_large)
         snprintf(t->reply.why, sizeof t->reply.why, "the answer is longer than %zu bytes", t->max_body);
+    else if (t->stopped)
+        snprintf(t->reply.why, sizeof t->reply.why, "stopped from here");
     else if (code != CURLE_OK)
         snprintf(t->reply.why, sizeof t->reply.why, "%s", curl_easy_strerror(code));
     if (t->reply.end == SILR_HTTP_DONE) {

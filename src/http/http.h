@@ -38,6 +38,17 @@ typedef struct {
     size_t len;
     const char *content_type; /* NULL: application/json */
     size_t max_body;          /* 0: as for all */
+
+    /* What is too long for memory goes through these, called on the calling thread from within
+     * silr_http_wait; such a request ends after `timeout` seconds without a byte, however long it
+     * takes. read, where it is not NULL, is the body: `len` bytes in pieces of up to room; SIZE_MAX:
+     * it cannot be read. rewind begins again. sink takes the body of an answer of status 200 to 299
+     * piece by piece (unpacked, but with the key in it, should the server send it back); false: no
+     * more of it. Either ends the request as SILR_HTTP_BROKEN. */
+    size_t (*read)(void *ctx, char *out, size_t room);
+    bool (*rewind)(void *ctx);
+    bool (*sink)(void *ctx, const char *bytes, size_t len);
+    void *ctx;
 } silr_http_request;
 
 /* How it ended. Only SILR_HTTP_DONE has a status and a body. */
@@ -54,7 +65,8 @@ typedef struct {
     void *tag;
     silr_http_end end;
     int status;
-    char *body;     /* ends with NUL; NULL when empty; lives until the next silr_http_next */
+    char *body;     /* ends with NUL; NULL when empty or gone down the sink; lives until the next
+                       silr_http_next */
     size_t len;
     double seconds;
     char why[200];          /* of an end that is not SILR_HTTP_DONE */
@@ -72,6 +84,9 @@ void silr_http_drop(silr_http *h); /* forgets all that is in flight */
 const char *silr_http_library(void); /* libcurl's version */
 
 /* --- headers, also for tests --------------------------------------------------------------------- */
+
+/* Takes what is of use out of a line; a line "HTTP/..." begins anew. */
+void silr_http_read_header(silr_http_reply *r, const char *line, size_t len);
 
 /* "7", "0.5" seconds, or an HTTP date against `now` (unix time). NAN: neither. Never negative. */
 double silr_http_retry_after(const char *value, size_t len, double now);

@@ -20,6 +20,10 @@ typedef enum {
     L_SERVERS,
     L_BATCH_SET,
     L_BATCHES,
+    L_LINE_GET,
+    L_LINE_SET,
+    L_LINES_LEFT,
+    L_LINES_DROP,
     L_N
 } ledger_query;
 

@@ -6,7 +6,9 @@
  *             tokens as the server counted them; cost in the task's currency, NULL: no price known;
  *             seconds; made: unix time
  *   servers   what was found out about (url, model): facts, JSON
- *   batches   name -> state, JSON: the Batch API's jobs of this run
+ *   batches   name -> state, JSON: the Batch API's jobs of this run (chat/jobs.c)
+ *   batch_lines   id: a request that was sent in a batch that is not done with; batch: its name, '':
+ *             in none any more, to be sent again; tries: how often it was sent
  *   traffic   what happened on the way -> how often
  *
  * A cache file is an SQLite file with the same tables, application_id 0x53494c43 ("SILC"). */
@@ -23,6 +25,8 @@ const char silr_ledger_schema[] =
     "CREATE TABLE servers(url TEXT, model TEXT, facts TEXT NOT NULL, PRIMARY KEY(url, model))"
     " STRICT, WITHOUT ROWID;"
     "CREATE TABLE batches(name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE batch_lines(id BLOB PRIMARY KEY, batch TEXT NOT NULL, tries INTEGER NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
     "CREATE TABLE traffic(what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
 
 static const char *const sql[L_N] = {
@@ -44,6 +48,11 @@ static const char *const sql[L_N] = {
     [L_SERVERS] = "SELECT url,model,facts FROM servers ORDER BY url,model",
     [L_BATCH_SET] = "INSERT OR REPLACE INTO batches VALUES(?1,?2)",
     [L_BATCHES] = "SELECT name,state FROM batches ORDER BY name",
+    [L_LINE_GET] = "SELECT batch,tries FROM batch_lines WHERE id=?1",
+    [L_LINE_SET] = "INSERT OR REPLACE INTO batch_lines VALUES(?1,?2,?3)",
+    [L_LINES_LEFT] = "SELECT count(*) FROM batch_lines l WHERE batch=?1"
+                     " AND NOT EXISTS(SELECT 1 FROM answers WHERE id=l.id)",
+    [L_LINES_DROP] = "DELETE FROM batch_lines WHERE batch=?1",
 };
 
 silr_status silr_ledger_query(ledger_file *f, ledger_query which, sqlite3_stmt **out,

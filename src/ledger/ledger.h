@@ -105,4 +105,17 @@ typedef silr_status (*silr_ledger_batch)(void *ctx, const char *name, const char
                                          silr_error *err);
 silr_status silr_ledger_batches(silr_ledger *l, silr_ledger_batch each, void *ctx, silr_error *err);
 
+/* Requests that were sent in batches which are not done with: in which batch ("": in none any more, to
+ * be sent again), and how often they were sent. Unknown: "" and 0. */
+silr_status silr_ledger_line_get(silr_ledger *l, const silr_ask_id *id, silr_buf *batch, int *tries,
+                                 silr_error *err);
+silr_status silr_ledger_line_set(silr_ledger *l, const silr_ask_id *id, const char *batch, int tries,
+                                 silr_error *err);
+/* How many of a batch have no answer. */
+silr_status silr_ledger_lines_left(silr_ledger *l, const char *batch, int64_t *n, silr_error *err);
+silr_status silr_ledger_lines_drop(silr_ledger *l, const char *batch, silr_error *err); /* all of it */
+
+/* The file it lies in: beside it there is room for what is too long for memory. */
+const char *silr_ledger_path(const silr_ledger *l);
+
 #endif

@@ -24,7 +24,7 @@
  *                rule r fired; logp: BLOB of K floats, the classes' log-probabilities; failed: 1: no
  *                answer could be had; raw: the answer as it came; reason: why it abstained or failed
  *   sources      source -> the annotator's name
- *   answers, servers, batches, traffic: what was asked of language models (ledger.c)
+ *   answers, servers, batches, batch_lines, traffic: what was asked of language models (ledger.c)
  *   sample       doc, truth, weight: the labelled sample
  *   iterations   one row an iteration; losses and interval NULL where there are none; priors: JSON
  *                {"version":1,"K":,"known":,"theta":[K*K],"rho":[K],"pi":[K],"n_eff":[K],"hits":[K],

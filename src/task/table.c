@@ -163,6 +163,12 @@ static const silr_knob knobs[] = {
          "chat: file that shares answers between runs; nothing in it is asked again.", false),
     QUIET("annotator.batch", annotator.chat.batch, "false",
           "chat: ask through the Batch API: cheaper, and slow."),
+    WHOLE("annotator.batch_lines", annotator.chat.batch_lines, "50000", 1, 50000,
+          "chat: most requests of a batch; a server that takes fewer tokens at a time needs less.", false),
+    LIMIT("annotator.batch_poll", annotator.chat.batch_poll, "30", 0.01, 3600,
+          "chat: longest pause in seconds between two looks at a batch; the first are shorter."),
+    LIMIT("annotator.batch_discount", annotator.chat.batch_discount, "0.5", 0, 1,
+          "chat: what an answer of a batch costs, as a share of its price in annotator.prices."),
 
     CHOICE("annotator.combine", annotator.combine, "majority", combines,
            "several: how their labels become one: most votes, Dawid-Skene, or each refined on its "

@@ -87,6 +87,9 @@ typedef struct {
     silr_price *price;
     char *cache;           /* file with answers shared between runs; NULL: none */
     bool batch;            /* through the Batch API */
+    int64_t batch_lines;   /* most requests of a batch */
+    double batch_poll;     /* longest pause between two looks at one, in seconds */
+    double batch_discount; /* what an answer costs, as a share of its price */
 } silr_chat_settings;
 
 struct silr_task {

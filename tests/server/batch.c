@@ -193,7 +193,7 @@ void batch_cancel(struct answer *a, const char *id)
 
 /* --- POST ------------------------------------------------------------------------------- */
 
-static struct batch *add(const struct file *input, json_t *metadata)
+static struct batch *add(const struct file *input, const char *endpoint, json_t *metadata)
 {
     struct batch *t = must(silr_calloc(1, sizeof *t));
 
@@ -203,7 +203,7 @@ static struct batch *add(const struct file *input, json_t *metadata)
     snprintf(t->input, sizeof t->input, "%s", input->id);
     t->metadata = metadata ? json_incref(metadata) : json_null();
     t->errors = must(json_array());
-    lines_read(&t->lines, &input->data, "/v1/chat/completions", t->errors);
+    lines_read(&t->lines, &input->data, endpoint, t->errors);
     if (opt.batch_fail && json_array_size(t->errors) == 0)
         json_array_append_new(
             t->errors,
@@ -220,7 +220,8 @@ void batch_create(struct answer *a, const char *body, size_t len)
     const char *window = json_string_value(json_object_get(root, "completion_window"));
     const struct file *f = input ? files_find(input) : NULL;
 
-    if (!endpoint || strcmp(endpoint, "/v1/chat/completions") != 0)
+    if (!endpoint || (strcmp(endpoint, "/v1/chat/completions") != 0 &&
+                      strcmp(endpoint, "/chat/completions") != 0)) /* as Azure has it */
         answer_error(a, 400, "invalid_request_error", "endpoint", NULL,
                      "'endpoint': invalid value.");
     else if (!window || strcmp(window, "24h") != 0)
@@ -230,6 +231,6 @@ void batch_create(struct answer *a, const char *body, size_t len)
         answer_error(a, 400, "invalid_request_error", "input_file_id", NULL,
                      "No such File object.");
     else
-        tell(a, add(f, json_object_get(root, "metadata")));
+        tell(a, add(f, endpoint, json_object_get(root, "metadata")));
     json_decref(root);
 }

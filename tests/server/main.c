@@ -79,6 +79,7 @@
  *     --batch-errors RATE  a share of the lines fails into the error file
  *     --batch-expire       expires with half of the lines run
  *     --batch-fail         fails validation
+ *     --batch-no-list      GET /v1/batches is not found
  *     --batch-max-lines N  as does a file with more lines (50000)
  *
  * GET /stats: {requests, chat, unique_bodies,  seen under /v1; for chat; different bodies of chat

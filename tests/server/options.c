@@ -81,6 +81,7 @@ static const struct row {
     {"--batch-errors", RATE, &opt.batch_errors, NULL},
     {"--batch-expire", FLAG, &opt.batch_expire, NULL},
     {"--batch-fail", FLAG, &opt.batch_fail, NULL},
+    {"--batch-no-list", FLAG, &opt.batch_no_list, NULL},
 };
 
 static _Noreturn void refuse(const char *name, const char *value)

@@ -134,7 +134,7 @@ static void route_batches(struct request *r, const char *rest)
              rest + (rest[0] == '/'));
     if (!rest[0] && post)
         batch_create(&r->answer, r->body.data, r->body.len);
-    else if (!rest[0] && get)
+    else if (!rest[0] && get && !opt.batch_no_list)
         batch_list(&r->answer, MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "after"),
                    MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, "limit"));
     else if (slash == rest && get)

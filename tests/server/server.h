@@ -85,7 +85,7 @@ struct options {
     const char *redirect_to;
     unsigned batch_polls, batch_max_lines;
     double batch_errors;
-    bool batch_expire, batch_fail;
+    bool batch_expire, batch_fail, batch_no_list;
 };
 extern struct options opt;
 
