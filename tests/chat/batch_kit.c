@@ -157,12 +157,13 @@ void kit_open(kit *k, const char *settings)
 {
     char yaml[1000];
     silr_error err = {0};
-    int n = snprintf(yaml, sizeof yaml,
-                     "name: t\nquestion: which?\nclasses: [positive, negative]\n"
-                     "corpus: {files: [t.jsonl], text: text}\nlabelled: none\n"
-                     "annotator: {kind: chat, model: m, url: \"%s%s\", batch: true, batch_poll: 0.01,"
-                     " prices: {m: {input: 2, output: 4}}%s%s}\n",
-                     k->server.root, k->place ? k->place : "/v1", settings[0] ? ", " : "", settings);
+    int n =
+        snprintf(yaml, sizeof yaml,
+                 "name: t\nquestion: which?\nclasses: [positive, negative]\n"
+                 "corpus: {files: [t.jsonl], text: text}\nlabelled: none\n"
+                 "annotator: {kind: chat, model: m, url: \"%s%s\", batch: true, batch_poll: 0.01,"
+                 " prices: {m: {input: 2, output: 4}}%s%s}\n",
+                 k->server.root, k->place ? k->place : "/v1", settings[0] ? ", " : "", settings);
 
     assert_in_range(n, 1, sizeof yaml - 1);
     if (silr_task_parse(&k->task, yaml, (size_t)n, "task.yaml", ".", NULL, 0, &err) != SILR_OK)

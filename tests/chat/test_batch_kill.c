@@ -164,8 +164,9 @@ static void goes_on_where_nothing_is_listed(void **state)
         kit_renew(&k);
         batches = server_count(&k.server, "batches");
         run_and_kill(n, 0, "");
-        there = server_count(&k.server, "batches") > batches &&
-                kit_number(&k, "SELECT count(*) FROM batches WHERE state->>'state'='uploaded'") == 1;
+        there =
+            server_count(&k.server, "batches") > batches &&
+            kit_number(&k, "SELECT count(*) FROM batches WHERE state->>'state'='uploaded'") == 1;
     }
     assert_true(there);
     assert_int_equal(kit_run(&k, "", N, &err), SILR_OK);
@@ -174,7 +175,8 @@ static void goes_on_where_nothing_is_listed(void **state)
     kit_stop(&k);
 }
 
-/* The n-th allocation fails, wherever that is: a clear error or none, and the next call ends well. */
+/* The n-th allocation fails, and every other time all after it: a clear error or none, and the next
+ * call ends well. */
 static void survives_without_memory(void **state)
 {
     enum { STEPS = 15 };
@@ -190,13 +192,14 @@ static void survives_without_memory(void **state)
         kit_open(&k, "retries: 2");
         k.job.n = N;
         silr_mem_count();
-        silr_mem_fail_at(i * total / STEPS, false); /* 0: none does, and they are counted */
+        silr_mem_fail_at(i * total / STEPS, i % 2); /* 0: none does, and they are counted */
         st = silr_chat_batch(k.chat, &k.job, &err);
         silr_mem_fail_at(0, false);
         total = i == 0 ? silr_mem_count() : total;
         kit_close(&k);
         if (st != SILR_OK && st != SILR_ENOMEM && st != SILR_EPEER)
-            fail_msg("allocation %llu: %d: %s", (unsigned long long)(i * total / STEPS), (int)st, err.text);
+            fail_msg("allocation %llu: %d: %s", (unsigned long long)(i * total / STEPS), (int)st,
+                     err.text);
         failed += st != SILR_OK;
         if (kit_run(&k, "", N, &err) != SILR_OK)
             fail_msg("allocation %llu: %s", (unsigned long long)(i * total / STEPS), err.text);
@@ -204,8 +207,9 @@ static void survives_without_memory(void **state)
         assert_int_equal(kit_number(&k, "SELECT count(*) FROM batch_lines"), 0);
         assert_in_range(server_count(&k.server, "batch_lines"), N - 1, N);
     }
-    print_message("of %llu allocations each %dth failed: %d clear errors\n", (unsigned long long)total,
-                  (int)(total / STEPS), failed);
+    assert_true(failed >= STEPS / 2);
+    print_message("of %llu allocations each %dth failed: %d clear errors\n",
+                  (unsigned long long)total, (int)(total / STEPS), failed);
     kit_stop(&k);
 }
 

@@ -151,6 +151,8 @@ static silr_status read_classifier(small_outcome *o, const char *dir, silr_error
         if (silr_file_exists(path)) {
             st = silr_file_read(&b, path, (size_t)1 << 26, err);
             silr_buf_add(&o->classifier, b.data, b.len);
+            if (st == SILR_OK && o->classifier.failed)
+                st = silr_fail_memory(err);
         }
         silr_buf_clear(&b);
     }
