@@ -130,7 +130,7 @@ static silr_status missed(batcher *b, batch *t, const silr_http_request *r,
     silr_chat_describe(reply, why, code, note);
     silr_chat_note(b->c, note);
     if (reply->end == SILR_HTTP_DONE && reply->status / 100 != 2)
-        fate = silr_fate_of(reply->status, code, true);
+        fate = silr_fate_of(reply->status, code, false); /* nobody else is answered instead */
     if (fate == SILR_FATE_STOP || fate == SILR_FATE_GIVE_UP)
         return silr_fail(
             err, SILR_EPEER,

@@ -86,7 +86,7 @@ silr_status silr_call_judge(silr_chat *c, const silr_http_request *r, const silr
         snprintf(why, sizeof why, "the answer is not what was asked for");
     silr_chat_note(c, good ? "bad answer" : note);
     if (!passes) {
-        silr_fate fate = silr_fate_of(reply->status, code, true);
+        silr_fate fate = silr_fate_of(reply->status, code, false);
         passes = fate == SILR_FATE_RETRY || fate == SILR_FATE_THROTTLE;
     }
     if (passes && attempt <= c->task->annotator.chat.retries) {
