@@ -35,6 +35,7 @@ struct silr_ledger {
     char *shared_path;
     silr_ledger_call call;
     bool in_shared;     /* the cache is in a transaction too */
+    bool fixed;         /* the cache can only be read */
     bool durable;       /* own is at synchronous=FULL */
     double synced;      /* when a commit last went to the disk for sure */
     ZSTD_CCtx *pack;
