@@ -166,7 +166,7 @@ static silr_status bad_reply(silr_asker *a, silr_flight *f, const silr_http_repl
     if (f == a->control)
         return silr_doubt_controlled(a, false, fate == SILR_FATE_RETRY || fate == SILR_FATE_THROTTLE,
                                      why, err);
-    if (!a->c->known && silr_asker_learn_refusal(a, f, r, &st, err))
+    if (silr_asker_learn_refusal(a, f, r, &st, err))
         return st;
     if (fate == SILR_FATE_THROTTLE)
         silr_window_bad(&a->window, silr_now(), fmax(a->c->round_trip, 0.2));

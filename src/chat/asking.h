@@ -18,6 +18,8 @@ struct silr_flight {
     silr_flight *next; /* in the bucket of its id */
     size_t item;
     int sample, attempt;
+    int wording;       /* of the asker, when its request was composed */
+    bool sampled;      /* one of several for its item */
     bool repeated;     /* sent before, in this form or another */
     silr_ask_id id;
     char *body;
@@ -39,6 +41,7 @@ typedef struct {
     silr_flight *bucket[SILR_BUCKETS];
     silr_flight **waiting; /* for their next attempt */
     size_t n_waiting, cap_waiting, flying;
+    int wording;           /* how often what is known of the server has changed */
     double on_the_way, in_the_air; /* bytes of the bodies of all flights; of those being answered */
     silr_window window;
     double hold;           /* no request before this */

@@ -43,6 +43,8 @@ static bool take_body(silr_asker *a, silr_flight *f)
     a->on_the_way += (double)body->len - (double)f->len;
     f->body = copy;
     f->len = body->len;
+    f->wording = a->wording;
+    f->sampled = a->samples > 1;
     return true;
 }
 

@@ -3,37 +3,69 @@
  * Until that is settled there is one request at a time; its item is asked about again, each time with
  * the request that fits what was learned, until an answer comes that is good enough. */
 #include "chat/asking.h"
+#include <limits.h>
 #include <string.h>
 
-/* How many requests a text takes has changed: those of the item at hand begin anew. */
-static void recount(silr_asker *a, const silr_flight *f)
-{
-    int samples = silr_chat_samples(a->c);
+/* --- other words --------------------------------------------------------------------------------- */
 
-    if (samples == a->samples)
-        return;
+/* A text takes so many requests now. */
+static void recount(silr_asker *a, int samples)
+{
     a->samples = samples;
     a->total = (uint64_t)a->job->n * (uint64_t)samples;
-    if (f) { /* nothing was launched behind it */
-        a->next = f->item + (samples == 1);
-        a->sample = samples == 1 ? 0 : 1;
+    if (a->sample >= samples) { /* the text at hand has had its one */
+        a->sample = 0;
+        a->next++;
     }
+}
+
+static silr_status compose(silr_asker *a, const silr_flight *f, int sample, silr_ask_id *id,
+                           silr_error *err)
+{
+    bool ready;
+    const char *why;
+
+    return silr_chat_compose(a->c, a->job, f->item, sample, id, &ready, &why, err);
+}
+
+/* The server does not give several answers at once: the others are asked for one by one, for the
+ * flight's item and for those that follow it. */
+static silr_status add_samples(silr_asker *a, const silr_flight *f, silr_error *err)
+{
+    silr_status st = SILR_OK;
+
+    for (int sample = 1; st == SILR_OK && sample < a->samples; sample++) {
+        silr_flight *more = NULL;
+        silr_ask_id id;
+        if ((st = compose(a, f, sample, &id, err)) == SILR_OK &&
+            !(more = silr_flight_new(a, f->item, sample, &id)))
+            st = silr_fail_memory(err);
+        for (silr_follower *x = f->followers; x && st == SILR_OK; x = x->next)
+            st = silr_flight_follow(more, x->item, sample, err);
+        if (st == SILR_OK)
+            st = silr_flight_wait(a, more, silr_now(), err);
+    }
+    return st;
 }
 
 silr_status silr_asker_reword(silr_asker *a, silr_flight *f, silr_error *err)
 {
-    bool ready;
-    const char *why;
+    int samples = silr_chat_samples(a->c);
+    bool grows = samples > 1 && !f->sampled;
     silr_ask_id id;
     silr_status st = silr_chat_reword(a->c, err);
 
-    recount(a, f);
+    recount(a, samples);
     if (st == SILR_OK)
-        st = silr_chat_compose(a->c, a->job, f->item, f->sample, &id, &ready, &why, err);
+        st = compose(a, f, f->sample, &id, err);
     if (st == SILR_OK)
         st = silr_flight_reword(a, f, &id, err);
-    return st == SILR_OK ? silr_flight_send(a, f, err) : st;
+    if (st == SILR_OK)
+        st = silr_flight_send(a, f, err);
+    return st == SILR_OK && grows ? add_samples(a, f, err) : st;
 }
+
+/* --- from answers -------------------------------------------------------------------------------- */
 
 static silr_status settled(silr_asker *a, silr_error *err)
 {
@@ -68,20 +100,28 @@ static bool needs_more_tokens(const silr_asker *a, const silr_reply *reply)
 silr_status silr_asker_learn(silr_asker *a, silr_flight *f, const silr_reply *reply, bool *once_more,
                              silr_error *err)
 {
-    silr_chat *c = a->c;
+    silr_server *s = &a->c->server;
 
     *once_more = true;
-    if (!c->server.reasons && needs_more_tokens(a, reply)) {
-        c->server.reasons = true;
-    } else if (c->server.many && reply->n_choices < (size_t)c->task->annotator.chat.samples) {
-        c->server.many = false;
+    if (f->wording != a->wording) { /* words of before were answered, too: it is paid for */
+        *once_more = f->sampled != (a->samples > 1);
+        return *once_more ? silr_asker_reword(a, f, err) : SILR_OK;
+    }
+    if (!s->reasons && needs_more_tokens(a, reply)) {
+        s->reasons = true;
+        a->wording++;
+    } else if (s->many && reply->n_choices < (size_t)a->c->task->annotator.chat.samples) {
+        s->many = false;
+        a->wording++;
     } else {
         *once_more = false;
-        c->server.logprobs_come = c->server.logprobs && reply->choice[0].n_places > 0;
+        s->logprobs_come = s->logprobs && reply->choice[0].n_places > 0;
         return settled(a, err);
     }
     return silr_asker_reword(a, f, err);
 }
+
+/* --- from refusals ------------------------------------------------------------------------------- */
 
 /* A server that fails with 500 may choke on a parameter, or just have had a bad moment: once more. */
 static bool may_pass(const silr_asker *a, const silr_flight *f, int status)
@@ -91,13 +131,30 @@ static bool may_pass(const silr_asker *a, const silr_flight *f, int status)
            f->attempt <= a->c->task->annotator.chat.retries;
 }
 
+/* What was found out in another call may hold no more: while nobody has been answered in this one, a
+ * refusal that names a parameter opens it up again. */
+static bool learns(silr_asker *a, const silr_http_reply *r)
+{
+    silr_chat *c = a->c;
+    int no_guesses = INT_MAX;
+
+    if ((c->known && a->signs > 0) ||
+        !silr_server_learn(&c->server, c->task, r->status, r->body, r->len,
+                           c->known ? &no_guesses : &c->tried))
+        return false;
+    c->known = false;
+    a->wording++;
+    return true;
+}
+
 bool silr_asker_learn_refusal(silr_asker *a, silr_flight *f, const silr_http_reply *r, silr_status *st,
                               silr_error *err)
 {
-    silr_chat *c = a->c;
+    bool refused = r->status == 400 || r->status == 403 || r->status == 422 || r->status == 501;
 
-    if (r->end != SILR_HTTP_DONE || may_pass(a, f, r->status) ||
-        !silr_server_learn(&c->server, c->task, r->status, r->body, r->len, &c->tried))
+    if (r->end != SILR_HTTP_DONE || may_pass(a, f, r->status))
+        return false;
+    if (f->wording == a->wording ? !learns(a, r) : !refused)
         return false;
     *st = silr_asker_reword(a, f, err);
     return true;
@@ -109,6 +166,7 @@ silr_status silr_asker_unlearn(silr_asker *a, silr_error *err)
     if (a->c->known)
         return SILR_OK;
     a->c->server = silr_server_hopes(a->c->task);
-    recount(a, NULL);
+    a->wording++;
+    recount(a, silr_chat_samples(a->c));
     return silr_chat_reword(a->c, err);
 }

@@ -236,10 +236,11 @@ bool silr_server_learn(silr_server *s, const silr_task *task, int status, const 
     const int n_order = (int)(sizeof order / sizeof *order);
     bool said = status == 400 || status == 403 || status == 422 || status == 501;
 
+    if (body && said && is_about_the_text(body, len))
+        return false;
     if (body && said && drop_named(s, task, body, len))
         return true;
-    if ((status != 400 && status != 422 && status != 500 && status != 501) ||
-        (body && said && is_about_the_text(body, len)))
+    if (status != 400 && status != 422 && status != 500 && status != 501)
         return false;
     while (*tried < n_order)
         if (drop(s, task, order[(*tried)++]))

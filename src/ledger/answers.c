@@ -16,6 +16,18 @@ uint64_t silr_ask_id_short(const silr_ask_id *id)
     return v;
 }
 
+/* With a checksum in each frame: a byte that a disk has changed would be another answer. NULL: no memory. */
+static ZSTD_CCtx *make_packer(void)
+{
+    ZSTD_CCtx *z = ZSTD_createCCtx();
+
+    if (z && !ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, PACK_LEVEL)) &&
+        !ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1)))
+        return z;
+    ZSTD_freeCCtx(z);
+    return NULL;
+}
+
 /* Packs into l->packed where that is shorter; false: as it is. */
 static bool pack(silr_ledger *l, const char *bytes, size_t len)
 {
@@ -23,7 +35,7 @@ static bool pack(silr_ledger *l, const char *bytes, size_t len)
 
     if (len < PACK_FROM)
         return false;
-    if (!l->pack && !(l->pack = ZSTD_createCCtx()))
+    if (!l->pack && !(l->pack = make_packer()))
         return false;
     silr_buf_reset(&l->packed);
     if (l->packed.cap < room + 1) {
@@ -31,7 +43,7 @@ static bool pack(silr_ledger *l, const char *bytes, size_t len)
         if (!silr_grow(&l->packed.data, &l->packed.cap, room + 1, 1))
             return false;
     }
-    got = ZSTD_compressCCtx(l->pack, l->packed.data, room, bytes, len, PACK_LEVEL);
+    got = ZSTD_compress2(l->pack, l->packed.data, room, bytes, len);
     if (ZSTD_isError(got) || got >= len)
         return false;
     l->packed.len = got;
@@ -125,12 +137,12 @@ static silr_status find(silr_ledger *l, ledger_file *f, const silr_ask_id *id, s
         size_t len = (size_t)sqlite3_column_bytes(q, 2);
         const char *name = (const char *)sqlite3_column_text(q, 0);
         silr_buf_reset(reply);
-        if (len > SILR_REPLY_MAX || !bytes || !name)
+        if (len > SILR_REPLY_MAX || (!bytes && len > 0) || !name)
             st = silr_db_damaged(f->db, f->path, "an answer of no sensible size", err);
         else if (sqlite3_column_int(q, 1))
             st = unpack(l, f, reply, bytes, len, err);
         else
-            silr_buf_add(reply, bytes, len);
+            silr_buf_puts(reply, ""), silr_buf_add(reply, bytes ? bytes : "", len);
         if (model)
             silr_buf_puts(model, name ? name : "");
         take_usage(usage, q);
@@ -304,10 +316,9 @@ silr_status silr_ledger_batches(silr_ledger *l, silr_ledger_batch each, void *ct
 
 /* --- servers and batches ----------------------------------------------------------------------- */
 
-silr_status silr_ledger_server_get(silr_ledger *l, const char *url, const char *model,
-                                   silr_buf *facts, silr_error *err)
+static silr_status get_server(ledger_file *f, const char *url, const char *model, silr_buf *facts,
+                              silr_error *err)
 {
-    ledger_file *f = &l->own;
     silr_binder b = {0};
     int more;
     silr_status st = silr_ledger_query(f, L_SERVER_GET, &b.q, err);
@@ -327,27 +338,48 @@ silr_status silr_ledger_server_get(silr_ledger *l, const char *url, const char *
     return more < 0 ? (silr_status)more : SILR_OK;
 }
 
-static silr_status set_texts(silr_ledger *l, ledger_query which, const char *const *text, int n,
+silr_status silr_ledger_server_get(silr_ledger *l, const char *url, const char *model,
+                                   silr_buf *facts, silr_error *err)
+{
+    silr_error mine;
+    silr_status st = get_server(&l->own, url, model, facts, err);
+
+    if (st != SILR_OK || facts->len > 0 || !l->shared.db)
+        return st;
+    if (get_server(&l->shared, url, model, facts, &mine) != SILR_OK) {
+        silr_buf_reset(facts);
+        silr_ledger_drop_cache(l, &mine);
+    }
+    return SILR_OK;
+}
+
+static silr_status set_texts(ledger_file *f, ledger_query which, const char *const *text, int n,
                              silr_error *err)
 {
     silr_binder b = {0};
-    silr_status st = silr_ledger_query(&l->own, which, &b.q, err);
+    silr_status st = silr_ledger_query(f, which, &b.q, err);
 
     if (st != SILR_OK)
         return st;
     for (int i = 0; i < n; i++)
         silr_bind_text(&b, text[i]);
-    return silr_db_run(l->own.db, l->own.path, b.q, b.rc, err);
+    return silr_db_run(f->db, f->path, b.q, b.rc, err);
 }
 
 silr_status silr_ledger_server_set(silr_ledger *l, const char *url, const char *model,
                                    const char *facts, silr_error *err)
 {
-    return set_texts(l, L_SERVER_SET, (const char *const[]){url, model, facts}, 3, err);
+    const char *const text[] = {url, model, facts};
+    silr_error mine;
+    silr_status st = set_texts(&l->own, L_SERVER_SET, text, 3, err);
+
+    if (st == SILR_OK && l->in_shared && set_texts(&l->shared, L_SERVER_SET, text, 3, &mine) != SILR_OK)
+        silr_ledger_drop_cache(l, &mine);
+    return st;
 }
 
 silr_status silr_ledger_batch_set(silr_ledger *l, const char *name, const char *state,
                                   silr_error *err)
 {
-    return set_texts(l, L_BATCH_SET, (const char *const[]){name, state}, 2, err);
+    return set_texts(&l->own, L_BATCH_SET, (const char *const[]){name, state}, 2, err);
 }

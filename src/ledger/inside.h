@@ -41,6 +41,7 @@ struct silr_ledger {
     bool in_shared;     /* the cache is in a transaction too */
     bool in_memory;     /* own is nobody else's */
     bool read_only;     /* own is only looked at: nothing is taken over into it */
+    bool fixed;         /* the cache can only be read */
     bool durable;       /* own is at synchronous=FULL */
     double synced;      /* when a commit last went to the disk for sure */
     ZSTD_CCtx *pack;

@@ -155,68 +155,124 @@ static silr_status execute(ledger_file *f, const char *text, silr_error *err)
     return rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, f->path, rc, err);
 }
 
+/* Is it ours? SILR_EINPUT: something else. */
+static silr_status check_cache(ledger_file *f, int64_t *tables, silr_error *err)
+{
+    int64_t id = 0, version = 0;
+    silr_status st;
+
+    if ((st = number(f, "SELECT count(*) FROM sqlite_schema", tables, err)) != SILR_OK ||
+        (st = number(f, "PRAGMA application_id", &id, err)) != SILR_OK ||
+        (st = number(f, "PRAGMA user_version", &version, err)) != SILR_OK) {
+        if (st != SILR_EINPUT)
+            return st;
+        return silr_fail(err, SILR_EINPUT, "%s: not a cache of answers, or a damaged one; name another "
+                         "file in annotator.cache", f->path);
+    }
+    if (id != CACHE_ID && !(*tables == 0 && id == 0))
+        return silr_fail(err, SILR_EINPUT, "%s: not a cache of answers: an SQLite file of something "
+                         "else; name another file in annotator.cache", f->path);
+    if (version > CACHE_VERSION)
+        return silr_fail(err, SILR_EINPUT, "%s: a cache made by a newer silr; use that silr, or name "
+                         "another file in annotator.cache", f->path);
+    return SILR_OK;
+}
+
 /* Looks and, where there is nothing, makes: in one transaction, as two runs may begin at once. */
 static silr_status settle_cache(ledger_file *f, silr_error *err)
 {
-    int64_t tables = 0, id = 0, version = 0;
+    int64_t tables = 0;
     char mark[120];
     silr_status st;
 
-    if ((st = execute(f, "BEGIN IMMEDIATE", err)) != SILR_OK ||
-        (st = number(f, "SELECT count(*) FROM sqlite_schema", &tables, err)) != SILR_OK ||
-        (st = number(f, "PRAGMA application_id", &id, err)) != SILR_OK ||
-        (st = number(f, "PRAGMA user_version", &version, err)) != SILR_OK)
+    if ((st = check_cache(f, &tables, err)) != SILR_OK ||
+        (st = execute(f, "BEGIN IMMEDIATE", err)) != SILR_OK ||
+        (st = check_cache(f, &tables, err)) != SILR_OK)
         return st;
-    if (tables == 0 && id == 0) {
+    if (tables == 0) {
         sqlite3_snprintf(sizeof mark, mark, "PRAGMA application_id=%d;PRAGMA user_version=%d",
                          CACHE_ID, CACHE_VERSION);
         if ((st = execute(f, silr_ledger_schema, err)) != SILR_OK ||
             (st = execute(f, mark, err)) != SILR_OK)
             return st;
-    } else if (id != CACHE_ID) {
-        return silr_fail(err, SILR_EINPUT, "%s: not a cache of answers: an SQLite file of something "
-                         "else; name another file in annotator.cache", f->path);
-    } else if (version > CACHE_VERSION) {
-        return silr_fail(err, SILR_EINPUT, "%s: a cache made by a newer silr; use that silr, or name "
-                         "another file in annotator.cache", f->path);
     }
-    return execute(f, "COMMIT", err);
+    if ((st = execute(f, "COMMIT", err)) != SILR_OK)
+        return st;
+    return execute(f, "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL", err);
+}
+
+/* file:PATH?immutable=1: a file that nobody can write, as its log cannot be had either. */
+static silr_status open_unchanging(ledger_file *f, silr_error *err)
+{
+    silr_buf uri = {0};
+    int rc;
+
+    silr_buf_puts(&uri, "file:");
+    for (const char *p = f->path; *p; p++)
+        if (strchr("?#%", *p))
+            silr_buf_printf(&uri, "%%%02x", (unsigned)(unsigned char)*p);
+        else
+            silr_buf_putc(&uri, *p);
+    silr_buf_puts(&uri, "?immutable=1");
+    close_file(f, true);
+    if (uri.failed)
+        return silr_fail_memory(err);
+    rc = sqlite3_open_v2(uri.data, &f->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    silr_buf_clear(&uri);
+    return rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, f->path, rc, err);
+}
+
+static silr_status open_cache(silr_ledger *l, silr_error *err)
+{
+    ledger_file *f = &l->shared;
+    int64_t tables = 0;
+    int rc = sqlite3_open_v2(f->path, &f->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    silr_status st = rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, f->path, rc, err);
+
+    if (st != SILR_OK)
+        return st;
+    sqlite3_extended_result_codes(f->db, 1);
+    sqlite3_busy_timeout(f->db, 10000);
+    sqlite3_db_config(f->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(f->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    l->fixed = sqlite3_db_readonly(f->db, "main") == 1;
+    if (!l->fixed)
+        return settle_cache(f, err);
+    if ((st = check_cache(f, &tables, err)) == SILR_EIO && (st = open_unchanging(f, err)) == SILR_OK)
+        st = check_cache(f, &tables, err);
+    if (st == SILR_OK)
+        silr_log(SILR_LOG_WARN, "%s cannot be written: its answers are used, new ones are not added", f->path);
+    return st;
 }
 
 silr_status silr_ledger_share(silr_ledger *l, const char *path, silr_error *err)
 {
     ledger_file *f = &l->shared;
+    silr_error mine;
     silr_status st;
-    int rc;
 
     if (f->db)
         return SILR_OK;
     silr_mem_install();
-    if (!(l->shared_path = silr_strdup(path)))
+    if (!l->shared_path && !(l->shared_path = silr_strdup(path)))
         return silr_fail_memory(err);
     f->path = l->shared_path;
-    rc = sqlite3_open_v2(path, &f->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-    st = rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, path, rc, err);
-    if (st == SILR_OK) {
-        sqlite3_extended_result_codes(f->db, 1);
-        sqlite3_busy_timeout(f->db, 10000);
-        sqlite3_db_config(f->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        sqlite3_db_config(f->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-        st = settle_cache(f, err);
-    }
-    if (st == SILR_OK)
-        st = execute(f, "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL", err);
-    if (st == SILR_OK)
+    if ((st = open_cache(l, &mine)) == SILR_OK)
         return SILR_OK;
+    if (st == SILR_EIO) { /* it would save money, but the run does without */
+        silr_ledger_drop_cache(l, &mine);
+        return SILR_OK;
+    }
     close_file(f, true);
-    silr_free(l->shared_path);
-    l->shared_path = NULL;
+    if (err)
+        *err = mine;
     return st;
 }
 
 void silr_ledger_drop_cache(silr_ledger *l, const silr_error *why)
 {
-    silr_log(SILR_LOG_WARN, "the cache of answers is not used any more: %s", why->text);
+    /* What to do about it is said of the run's own file. */
+    silr_log(SILR_LOG_WARN, "the cache of answers is not used: %.*s", (int)strcspn(why->text, ";"), why->text);
     l->in_shared = false;
     close_file(&l->shared, true);
 }
@@ -251,7 +307,7 @@ silr_status silr_ledger_begin(silr_ledger *l, silr_error *err)
         (st = run_plain(&l->own, L_BEGIN, err)) != SILR_OK)
         return st;
     l->in_shared = false;
-    if (l->shared.db) {
+    if (l->shared.db && !l->fixed) {
         l->in_shared = run_plain(&l->shared, L_BEGIN, &mine) == SILR_OK;
         if (!l->in_shared)
             silr_ledger_drop_cache(l, &mine);

@@ -26,7 +26,8 @@ extern const char silr_ledger_schema[];
 silr_status silr_ledger_on(silr_ledger **out, struct sqlite3 *db, const char *path, silr_error *err);
 /* One in memory, for questions whose answers nobody keeps. */
 silr_status silr_ledger_in_memory(silr_ledger **out, silr_error *err);
-/* Joins a cache file, which is made when it is not there. SILR_EINPUT: the file is something else. */
+/* Joins a cache file, which is made when it is not there. One that cannot be written is read; one that
+ * cannot be read is done without, with a warning. SILR_EINPUT: the file is something else. */
 silr_status silr_ledger_share(silr_ledger *l, const char *path, silr_error *err);
 void silr_ledger_free(silr_ledger *l); /* NULL is fine */
 
@@ -89,7 +90,8 @@ silr_status silr_ledger_count(silr_ledger *l, const char *what, int64_t n, silr_
 typedef silr_status (*silr_ledger_each)(void *ctx, const char *what, int64_t n, silr_error *err);
 silr_status silr_ledger_counts(silr_ledger *l, silr_ledger_each each, void *ctx, silr_error *err);
 
-/* What is known of a server and a model, as JSON: found out once, kept. Missing: empty. */
+/* What is known of a server and a model, as JSON: found out once, kept, in the cache too: without it
+ * nobody knows with which words an answer was asked for. Missing: empty. */
 silr_status silr_ledger_server_get(silr_ledger *l, const char *url, const char *model,
                                    silr_buf *facts, silr_error *err);
 silr_status silr_ledger_server_set(silr_ledger *l, const char *url, const char *model,

@@ -327,6 +327,65 @@ static void finding_out_uses_up_no_attempts(void **state)
     assert_int_equal(t.server.tokens, SILR_TOKENS_NONE);
 }
 
+/* A server that changes between two calls. */
+static _Atomic(const char *) refused;
+
+static unsigned changes_its_mind(const char *body, int attempt, silr_buf *out)
+{
+    const char *what = atomic_load(&refused);
+    char name[40], why[80];
+    (void)attempt;
+
+    snprintf(name, sizeof name, "\"%s\":", what);
+    snprintf(why, sizeof why, "unknown parameter %s", what);
+    if (strstr(body, name))
+        return script_error(out, 400, why);
+    if (strstr(body, "\"n\":3")) {
+        silr_buf_puts(out, "{\"choices\":[{\"message\":{\"content\":\"no\"}},{\"message\":{\"content\":\"no\"}},"
+                           "{\"message\":{\"content\":\"no\"}}]}");
+        return 200;
+    }
+    return script_answer(body, out);
+}
+
+static void what_was_known_may_hold_no_more(void **state)
+{
+    static const char *const changes[] = {"seed", "max_tokens", "logprobs", "temperature"};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        atomic_store(&refused, "nothing");
+        start(changes_its_mind, "", 200);
+        t.n = 5;
+        assert_int_equal(talk_ask(&t), SILR_OK);
+        assert_true(t.known && t.server.seed && t.server.logprobs);
+        atomic_store(&refused, changes[i]);
+        t.n = 200;
+        assert_int_equal(talk_ask(&t), SILR_OK);
+        all_but(none);
+        assert_true(script_requests() < 200 + 20);
+        if (i + 1 < sizeof changes / sizeof *changes)
+            end(NULL);
+    }
+}
+
+static void even_how_many_answers_it_gives(void **state)
+{
+    (void)state;
+    atomic_store(&refused, "nothing");
+    start(changes_its_mind, "samples: 3, temperature: 1", 100);
+    t.n = 4;
+    assert_int_equal(talk_ask(&t), SILR_OK);
+    assert_true(t.server.many);
+    atomic_store(&refused, "n");
+    t.n = 100;
+    assert_int_equal(talk_ask(&t), SILR_OK);
+    assert_false(t.server.many);
+    for (size_t i = 4; i < 100; i++)
+        if (t.choices[i] != 3 || t.times[i] != 3)
+            fail_msg("text %zu: %d answers in %d replies", i, t.choices[i], t.times[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +401,8 @@ int main(void)
         cmocka_unit_test_teardown(a_bad_moment_teaches_nothing, end),
         cmocka_unit_test_teardown(one_that_chokes_on_a_parameter, end),
         cmocka_unit_test_teardown(finding_out_uses_up_no_attempts, end),
+        cmocka_unit_test_teardown(what_was_known_may_hold_no_more, end),
+        cmocka_unit_test_teardown(even_how_many_answers_it_gives, end),
     };
     setenv("no_proxy", "*", 1);
     unsetenv("OPENAI_API_KEY");
