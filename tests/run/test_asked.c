@@ -292,6 +292,49 @@ static void plans_send_nothing(void **state)
     server_stop(&srv);
 }
 
+/* A certificate that nobody vouches for gets no key; one that SSL_CERT_FILE names does. */
+static void certificates_are_verified(void **state)
+{
+    char cert[128], key[128];
+    const char *args[] = {"--classes", "sport,money", "--tls-cert", cert, "--tls-key", key, "--key",
+                          "sk-tls-1234", NULL};
+    struct server srv;
+    silr_session s;
+    silr_error err = {0};
+    silr_task *t;
+    char url[80], set[120];
+    const char *sets[] = {set, "annotator.auth=bearer", "annotator.retries=0"};
+    silr_buf json = {0};
+    (void)state;
+
+    snprintf(cert, sizeof cert, "%s/cert.pem", top);
+    snprintf(key, sizeof key, "%s/key.pem", top);
+    make_corpus();
+    assert_true(server_make_cert(cert, key));
+    assert_true(server_start(&srv, args));
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/v1", srv.port);
+    snprintf(set, sizeof set, "annotator.url=%s", url);
+    t = load(&srv, "");
+    silr_task_to_json(t, &json);
+    silr_task_free(t);
+    assert_int_equal(silr_task_parse(&t, json.data, json.len, "task.yaml", top, sets, 3, &err), SILR_OK);
+    silr_buf_clear(&json);
+
+    setenv("OPENAI_API_KEY", "sk-tls-1234", 1);
+    unsetenv("SSL_CERT_FILE");
+    assert_int_equal(open_in(&s, t, "tls", &err), SILR_EPEER);
+    assert_non_null(strstr(err.text, "TLS"));
+    silr_session_close(&s);
+    setenv("SSL_CERT_FILE", cert, 1);
+    if (open_in(&s, t, "tls", &err) != SILR_OK)
+        fail_msg("%s", err.text);
+    silr_session_close(&s);
+    unsetenv("SSL_CERT_FILE");
+    unsetenv("OPENAI_API_KEY");
+    silr_task_free(t);
+    server_stop(&srv);
+}
+
 /* The whole of it, twice: the second time nothing is asked and nothing is done; the report tells. */
 static void a_whole_run(void **state)
 {
@@ -343,7 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(examples_count_neither_way), cmocka_unit_test(the_truth_of_others_is_never_read),
         cmocka_unit_test(checks_are_kept_beside),     cmocka_unit_test(failures_and_another_try),
-        cmocka_unit_test(plans_send_nothing),         cmocka_unit_test(a_whole_run),
+        cmocka_unit_test(plans_send_nothing),         cmocka_unit_test(certificates_are_verified),
+        cmocka_unit_test(a_whole_run),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }
