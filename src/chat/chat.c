@@ -338,16 +338,20 @@ silr_status silr_chat_keep(silr_chat *c, const silr_ask_id *id, const silr_reply
 }
 
 /* What is under way and the next request can cost: as many answers as the dearest so far; or as many
- * bytes at the dearest so far, as texts differ in length. Before there was any, three bytes a token
- * and an answer of the greatest length. */
+ * bytes at the dearest so far, but at least a token for three, as texts differ in length; and a fifth
+ * more, as some will be dearer than any before. Before there was one, an answer of the greatest length. */
 static double cost_ahead(const silr_chat *c, size_t in_flight)
 {
     double n = (double)in_flight + 1;
-    silr_usage guess = {.prompt_tokens = (int64_t)(c->ahead / 3),
-                        .completion_tokens = (int64_t)n * silr_request_tokens(c->task, &c->server)};
-    double first = c->rate > 0 ? 0 : silr_chat_cost(c->task, &guess);
+    silr_usage bytes = {.prompt_tokens = (int64_t)(c->ahead / 3)};
+    silr_usage answers = {.completion_tokens = (int64_t)n * silr_request_tokens(c->task, &c->server)};
+    double guess = silr_chat_cost(c->task, &bytes), first = silr_chat_cost(c->task, &answers);
 
-    return fmax(fmax(n * c->dearest, c->rate * c->ahead), isnan(first) ? 0 : first);
+    if (isnan(guess)) /* no price */
+        return 0;
+    if (!(c->rate > 0))
+        guess += first;
+    return 1.2 * fmax(n * c->dearest, fmax(c->rate * c->ahead, guess));
 }
 
 silr_status silr_chat_limits(const silr_chat *c, size_t in_flight, silr_error *err)

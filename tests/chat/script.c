@@ -10,7 +10,7 @@
 static struct MHD_Daemon *daemon_of;
 static script act;
 static atomic_int requests;
-static char address[60];
+static char address[60], last_path[200];
 
 static enum MHD_Result handle(void *cls, struct MHD_Connection *conn, const char *path,
                               const char *method, const char *version, const char *data, size_t *size,
@@ -20,7 +20,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *conn, const char
     struct MHD_Response *r;
     enum MHD_Result done;
     unsigned status;
-    (void)cls, (void)path, (void)method, (void)version;
+    (void)cls, (void)method, (void)version;
 
     if (!b)
         return (*con_cls = silr_calloc(1, sizeof *b)) ? MHD_YES : MHD_NO;
@@ -29,6 +29,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *conn, const char
         *size = 0;
         return MHD_YES;
     }
+    snprintf(last_path, sizeof last_path, "%s", path);
     status = act(b->data ? b->data : "", atomic_fetch_add(&requests, 1), &out);
     if (status == 0) { /* hang up */
         silr_buf_clear(&out);
@@ -78,6 +79,11 @@ void script_stop(void)
     if (daemon_of)
         MHD_stop_daemon(daemon_of);
     daemon_of = NULL;
+}
+
+const char *script_path(void)
+{
+    return last_path;
 }
 
 int script_requests(void)

@@ -48,6 +48,7 @@ typedef unsigned (*script)(const char *body, int attempt, silr_buf *out);
 const char *script_start(script s);
 void script_stop(void);
 int script_requests(void);
+const char *script_path(void); /* of the last request; a proxy is sent a whole address. When stopped */
 
 /* Appends a reply with this content. */
 void script_say(silr_buf *out, const char *content);
