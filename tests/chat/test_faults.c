@@ -155,7 +155,8 @@ static void refusals(void **state)
         assert_true(before-- > 190);
     }
     program_all_right(s);
-    assert_int_equal(server_count(&server[0], "answers"), 200);
+    /* One may be the answer to a control question, where the very first text was refused. */
+    assert_in_range(server_count(&server[0], "answers"), 200, 201);
     silr_buf_clear(&b);
     program_clear(s);
     server_stop(&server[0]);
