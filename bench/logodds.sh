@@ -67,6 +67,8 @@ else
 fi
 cd "$work"
 began=$(date +%s)
+# The inner shell expands them:
+# shellcheck disable=SC2016
 jobs | OMP_NUM_THREADS=1 xargs -P "$(nproc)" -L 1 sh -c '
     key=$1 task=$2 seeds=$3
     shift 3
