@@ -45,7 +45,7 @@ static char *mend(const char *body, size_t len, size_t *out_len)
                                                  (utf8proc_ssize_t)(len - i), &c);
         size_t word = quoted ? 0 : no_number(body + i, len - i);
         if (word > 0) {
-            memcpy(copy + n, "null", 4);
+            memcpy(copy + n, "null", 5); /* the NUL is overwritten */
             n += 4;
             i += word;
             continue;

@@ -368,7 +368,7 @@ static void resolve(walk *w, const double least[64])
 /* The mass of every class; false: the walk did not come to the class that was said. */
 static bool settle(walk *w, int label)
 {
-    double sum = 0, least[64];
+    double sum = 0, least[64] = {0};
 
     if (w->on != (uint64_t)1 << label)
         return false;
