@@ -113,7 +113,7 @@ static void server_knows(const struct server *of, bool right)
 static void errors_that_repeat_it(void **state)
 {
     const char *args[] = {"--key", key, "--echo-key", "--fault", "500=0.2", "--fault", "429-bare=0.1", "--fault",
-                          "400=0.05", "--fault", "503=0.1", NULL};
+                          "400=0.2", "--fault", "503=0.1", NULL};
     (void)state;
 
     assert_true(server_start(&server, args));
