@@ -50,7 +50,8 @@ static void begin(size_t i)
     snprintf(rate, sizeof rate, "%s=0.2", faults[i].kind);
     assert_true(server_start(&server[i], args));
     program_make(faults[i].kind, faults[i].texts, "timeout: 1.5");
-    program_start(&run[i], faults[i].kind, server[i].url, NULL);
+    /* With this seed no request is struck so often that the waiting gets long. */
+    program_start(&run[i], faults[i].kind, server[i].url, "--seed", "5", NULL);
 }
 
 static void check(size_t i)
@@ -130,6 +131,7 @@ static void refusals(void **state)
     const char *args[] = {"--fault", "400=0.2", NULL};
     struct program *s = &run[0];
     size_t failed, before = 200;
+    int64_t asked;
     silr_buf b = {0};
     (void)state;
 
@@ -144,8 +146,10 @@ static void refusals(void **state)
         assert_true(s->failed[i] || s->label[i] == (int)(i % 2));
     assert_int_equal(silr_file_read(&b, program_at("400", "run/failed.jsonl"), 1 << 20, NULL), SILR_OK);
     assert_non_null(strstr(b.data, "HTTP 400: Invalid 'messages[0].content'"));
+    asked = server_count(&server[0], "chat"); /* a control question among them, if the last was refused */
+    assert_true(asked <= 201);
     assert_int_equal(program_run(s, "400", server[0].url, NULL), 4); /* nothing is asked again by itself */
-    assert_int_equal(server_count(&server[0], "chat"), 200);
+    assert_int_equal(server_count(&server[0], "chat"), asked);
     while (failed > 0) {
         int code = program_run(s, "400", server[0].url, "--retry-failed", NULL);
         program_look(s);
@@ -155,8 +159,7 @@ static void refusals(void **state)
         assert_true(before-- > 190);
     }
     program_all_right(s);
-    /* One may be the answer to a control question, where the very first text was refused. */
-    assert_in_range(server_count(&server[0], "answers"), 200, 201);
+    assert_int_equal(program_number("400", "SELECT count(*) FROM answers"), 200);
     silr_buf_clear(&b);
     program_clear(s);
     server_stop(&server[0]);
