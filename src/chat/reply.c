@@ -64,10 +64,11 @@ static char *mend(const char *body, size_t len, size_t *out_len)
     return copy;
 }
 
-/* All numbers as reals: one that is too long for an integer would spoil the rest. */
+/* What does not read at once is mended and read with all numbers as reals, as one that is too long for
+ * an integer would spoil the rest. (Not from the start: the bytes of tokens are hundreds of integers,
+ * and reals take longer to read.) */
 static json_t *load(const char *body, size_t len, char why[200])
 {
-    const size_t flags = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
     json_error_t e, again;
     json_t *root;
     size_t n;
@@ -77,10 +78,10 @@ static json_t *load(const char *body, size_t len, char why[200])
         body += 3;
         len -= 3;
     }
-    if ((root = json_loadb(body, len, flags, &e)))
+    if ((root = json_loadb(body, len, JSON_ALLOW_NUL, &e)))
         return root;
     if ((copy = mend(body, len, &n)))
-        root = json_loadb(copy, n, flags, &again);
+        root = json_loadb(copy, n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &again);
     silr_free(copy);
     if (!root)
         snprintf(why, 200, "the answer is not JSON: %.120s", e.text);
