@@ -35,7 +35,7 @@ serve()
 corpus() # N
 {
     awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++)
-        printf "{\"id\":\"t%d\",\"text\":\"text number %d of many that a model shall label, and not the shortest\"}\n", i, i }'
+        printf "{\"id\":\"t%d\",\"text\":\"text number %d of many that a model shall label, and not the shortest\",\"old\":\"positive\"}\n", i, i }'
 }
 
 # ask N NAME - annotates N texts; wall seconds, CPU seconds and peak KiB in $work/NAME.
@@ -69,4 +69,9 @@ serve
 ask "$many" many
 awk -v n="$many" '{ printf "%d texts, no latency: %.0f answers a second, %.3f ms of CPU an answer, peak memory %.0f MiB\n",
     n, n / $1, ($2 + $3) * 1000 / n, $4 / 1024 }' "$work/many"
-awk '{ printf "peak memory with %s\n", "fewer texts: " int($4 / 1024) " MiB" }' "$work/fast"
+# What grows with the texts is the corpus; answers leave nothing behind: a column that gives the labels
+# without a single request peaks at the same.
+sed -i 's/^annotator: .*/annotator: {kind: column, column: old}/' "$work/task.yaml"
+/usr/bin/time -f '%M' -o "$work/column" "$silr" annotate "$work/task.yaml" --out "$work/run-column" -q >/dev/null
+awk -v n="$many" '{ printf "the same %d texts labelled by a column, nothing asked: peak memory %.0f MiB\n", n, $1 / 1024 }' "$work/column"
+awk -v n="$texts" '{ printf "%d texts, asked: peak memory %.0f MiB\n", n, $4 / 1024 }' "$work/fast"
