@@ -159,6 +159,23 @@ static void sq_shutdown(void *unused)
     (void)unused;
 }
 
+/* jansson 2.14 goes on when the buffer of a token cannot grow: the bytes are dropped, the closing quote
+ * among them, and the token is then copied to its missing end. So after a request that failed, those of
+ * the same size (it tries again for every byte) and the one after them (the copy) fail too, and the
+ * parser gives up in good order. */
+static void *json_take(size_t bytes)
+{
+    enum { first = 16 }; /* the size of such a buffer at the start: nothing is in it yet */
+    static _Thread_local size_t failed;
+    void *p = NULL;
+
+    if (failed == 0)
+        p = silr_malloc(bytes);
+    if (!p)
+        failed = (failed == 0 || failed == bytes) && bytes > first ? bytes : 0;
+    return p;
+}
+
 void silr_mem_install(void)
 {
     static atomic_flag done = ATOMIC_FLAG_INIT;
@@ -166,7 +183,7 @@ void silr_mem_install(void)
                                                 sq_roundup, sq_init, sq_shutdown, NULL};
     if (atomic_flag_test_and_set(&done))
         return;
-    json_set_alloc_funcs(silr_malloc, silr_free);
+    json_set_alloc_funcs(json_take, silr_free);
     sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
 }
 
