@@ -1,17 +1,17 @@
 /* map.c - mapped files that outlive their own truncation.
  *
  * One SIGBUS handler serves all maps. It looks the address up in a list of watches; where one holds
- * it, the rest of that map, from the page at fault on, is replaced by zeros and the watch is marked.
- * (All pages behind a cut are lost alike, and one replacement a map keeps the number of mappings
- * small.) Any other SIGBUS goes to the handler that was there before.
+ * it, the rest of that map, from the page at fault on, is replaced by zeros and the watch is
+ * marked. (All pages behind a cut are lost alike, and one replacement a map keeps the number of
+ * mappings small.) Any other SIGBUS goes to the handler that was there before.
  *
  * A handler may not take locks. So watches are pushed to the list's head with one compare-and-swap,
  * never removed and never freed: a closed map's watch is free for the next. The range of a watch
- * changes while its `version` is odd; a reader that sees it odd, or changed, passes on, which is right
- * because nobody may read a map that is being opened or closed.
+ * changes while its `version` is odd; a reader that sees it odd, or changed, passes on, which is
+ * right because nobody may read a map that is being opened or closed.
  *
- * Other code of the process may have put its own handler over ours meanwhile, so every opening looks
- * and puts ours on top again. */
+ * Other code of the process may have put its own handler over ours meanwhile, so every opening
+ * looks and puts ours on top again. */
 #include "formats/map.h"
 
 #include <errno.h>
@@ -35,8 +35,8 @@ static _Atomic(watch *) watches;
 static uintptr_t page_size;
 
 /* The handlers that were there before ours, the newest at former_at. A handler may be reading one
- * while the next is noted, so each has a place of its own; a ring of them, as no program changes its
- * handler of SIGBUS often. */
+ * while the next is noted, so each has a place of its own; a ring of them, as no program changes
+ * its handler of SIGBUS often. */
 enum { FORMER = 16 };
 static struct sigaction former[FORMER];
 static atomic_uint former_at;
@@ -139,7 +139,8 @@ static silr_status map_file(silr_map *m, silr_error *err)
     struct stat info;
     void *bytes;
 
-    m->file = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never waits for a pipe's writer */
+    m->file =
+        open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never waits for a pipe's writer */
     if (m->file < 0 || fstat(m->file, &info) != 0)
         return silr_fail(err, SILR_EINPUT, "%s: %s", m->path, strerror(errno));
     if (!S_ISREG(info.st_mode))

@@ -198,7 +198,8 @@ int main(void)
         /* first: the handler of this process must not be in place yet when the child forks */
         cmocka_unit_test_setup_teardown(other_faults_go_where_they_went, make_file, drop_file),
         cmocka_unit_test_setup_teardown(reads_what_is_there, make_file, drop_file),
-        cmocka_unit_test_setup_teardown(a_cut_file_reads_as_zeros_and_says_so, make_file, drop_file),
+        cmocka_unit_test_setup_teardown(a_cut_file_reads_as_zeros_and_says_so, make_file,
+                                        drop_file),
         cmocka_unit_test_setup_teardown(a_cut_inside_the_last_page_is_seen, make_file, drop_file),
         cmocka_unit_test_setup_teardown(a_file_written_to_is_seen, make_file, drop_file),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, make_file, drop_file),
