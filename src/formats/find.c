@@ -79,19 +79,26 @@ static silr_status find_part(silr_weights *w, silr_part part, size_t layer, bool
     return SILR_OK;
 }
 
-silr_status silr_weights_find_parts(silr_weights *w, silr_error *err)
+silr_status silr_weights_sort(silr_weights *w, silr_error *err)
 {
-    silr_status st = SILR_OK;
     const char *twice;
-    size_t layers = w->plan.spec.layers;
 
-    if (!(w->by_name = silr_alloc(w->n, sizeof *w->by_name)) ||
-        !(w->part = silr_calloc(layers * 2 * SILR_PARTS, sizeof *w->part)))
+    if (!(w->by_name = silr_alloc(w->n, sizeof *w->by_name)))
         return silr_fail_memory(err);
     if (w->n > 0)
         memcpy(w->by_name, w->entry, w->n * sizeof *w->by_name);
     if (!silr_entries_by_name(w->by_name, w->n, &twice))
         return silr_fail(err, SILR_EINPUT, "%s: tensor \"%s\" is there twice", w->path, twice);
+    return SILR_OK;
+}
+
+silr_status silr_weights_find_parts(silr_weights *w, silr_error *err)
+{
+    silr_status st = SILR_OK;
+    size_t layers = w->plan.spec.layers;
+
+    if (!(w->part = silr_calloc(layers * 2 * SILR_PARTS, sizeof *w->part)))
+        return silr_fail_memory(err);
     for (size_t layer = 0; layer < layers; layer++)
         for (int part = 0; part < 2 * SILR_PARTS && st == SILR_OK; part++)
             if (layer == 0 || silr_part_of_layer((silr_part)(part / 2)))

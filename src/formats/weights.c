@@ -1,9 +1,12 @@
 /* weights.c - opening a model, whatever it lies in. */
 #include "formats/weights_inside.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
-static silr_weights *weights_new(const char *path)
+silr_weights *silr_weights_new(const char *path)
 {
     silr_weights *w = silr_calloc(1, sizeof *w);
 
@@ -28,16 +31,16 @@ static silr_status take_gguf(silr_weights *w, silr_error *err)
         return silr_fail_memory(err);
     for (size_t i = 0; i < w->n; i++)
         w->entry[i] = silr_gguf_entry(w->gguf, i);
-    if ((st = silr_weights_find_parts(w, err)) != SILR_OK)
+    if ((st = silr_weights_sort(w, err)) != SILR_OK)
         return st;
-    return silr_weights_intact(w, err);
+    return silr_weights_find_parts(w, err);
 }
 
 silr_status silr_weights_of_gguf(silr_weights **out, silr_gguf *g, const char *path,
                                  silr_error *err)
 {
     silr_status st;
-    silr_weights *w = weights_new(path);
+    silr_weights *w = silr_weights_new(path);
 
     *out = NULL;
     if (!w) {
@@ -45,7 +48,7 @@ silr_status silr_weights_of_gguf(silr_weights **out, silr_gguf *g, const char *p
         return silr_fail_memory(err);
     }
     w->gguf = g;
-    if ((st = take_gguf(w, err)) == SILR_OK) {
+    if ((st = take_gguf(w, err)) == SILR_OK && (st = silr_weights_intact(w, err)) == SILR_OK) {
         *out = w;
         w = NULL;
     }
@@ -53,13 +56,71 @@ silr_status silr_weights_of_gguf(silr_weights **out, silr_gguf *g, const char *p
     return st;
 }
 
+/* A folder, or the file `only` in it. */
+static silr_status open_folder(silr_weights **out, const char *path, bool is_file, silr_error *err)
+{
+    silr_status st;
+    const char *slash = strrchr(path, '/'), *only = NULL;
+    silr_weights *w = silr_weights_new(path);
+
+    if (is_file)
+        only = slash ? slash + 1 : path;
+    if (!w || !(w->folder = is_file ? silr_path_dir(path) : silr_strdup(path))) {
+        st = silr_fail_memory(err);
+        goto done;
+    }
+    if ((st = silr_weights_read_folder(w, only, err)) != SILR_OK ||
+        (st = silr_weights_intact(w, err)) != SILR_OK)
+        goto done;
+    *out = w;
+    w = NULL;
+done:
+    silr_weights_free(w);
+    return st;
+}
+
+static silr_status look_at(const char *path, bool *folder, bool *gguf, silr_error *err)
+{
+    struct stat info;
+    char magic[4] = "";
+    FILE *f;
+
+    if (stat(path, &info) != 0)
+        return silr_fail(err, SILR_EINPUT, "%s: %s", path, strerror(errno));
+    *folder = S_ISDIR(info.st_mode);
+    *gguf = false;
+    if (*folder)
+        return SILR_OK;
+    if (!S_ISREG(info.st_mode))
+        return silr_fail(err, SILR_EINPUT, "%s: is neither a file nor a folder", path);
+    if (!(f = fopen(path, "rb")))
+        return silr_fail(err, SILR_EINPUT, "%s: %s", path, strerror(errno));
+    *gguf = fread(magic, 1, sizeof magic, f) == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
+    fclose(f);
+    return SILR_OK;
+}
+
 silr_status silr_weights_open(silr_weights **out, const char *path, silr_error *err)
 {
+    static const char ending[] = ".safetensors";
+    size_t len = strlen(path), tail = sizeof ending - 1;
+    bool folder = false, is_gguf = false;
     silr_gguf *g;
-    silr_status st = silr_gguf_open(&g, path, err);
+    silr_status st;
 
     *out = NULL;
-    return st == SILR_OK ? silr_weights_of_gguf(out, g, path, err) : st;
+    if ((st = look_at(path, &folder, &is_gguf, err)) != SILR_OK)
+        return st;
+    if (folder || (len > tail && strcmp(path + len - tail, ending) == 0))
+        return open_folder(out, path, !folder, err);
+    if (!is_gguf)
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: is not a model: silr reads a GGUF file, a .safetensors file with "
+                         "config.json beside it, or a folder with both",
+                         path);
+    if ((st = silr_gguf_open(&g, path, err)) != SILR_OK)
+        return st;
+    return silr_weights_of_gguf(out, g, path, err);
 }
 
 void silr_weights_free(silr_weights *w)
@@ -67,6 +128,14 @@ void silr_weights_free(silr_weights *w)
     if (!w)
         return;
     silr_gguf_free(w->gguf);
+    for (size_t i = 0; i < w->n_files; i++) {
+        silr_free(w->name[i]);
+        if (w->file)
+            silr_safetensors_free(w->file[i]);
+    }
+    silr_free(w->name);
+    silr_free(w->file);
+    silr_free(w->folder);
     silr_free(w->entry);
     silr_free(w->by_name);
     silr_free(w->part);
@@ -92,5 +161,9 @@ const silr_tensor *silr_weights_at(const silr_weights *w, size_t i)
 
 silr_status silr_weights_intact(const silr_weights *w, silr_error *err)
 {
-    return w->gguf ? silr_gguf_intact(w->gguf, err) : SILR_OK;
+    silr_status st = w->gguf ? silr_gguf_intact(w->gguf, err) : SILR_OK;
+
+    for (size_t i = 0; i < w->n_files && st == SILR_OK; i++)
+        st = silr_safetensors_intact(w->file[i], err);
+    return st;
 }
