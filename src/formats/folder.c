@@ -16,14 +16,14 @@
 
 enum { MAX_JSON = 1 << 20, MAX_INDEX = 16 << 20, MAX_FILES = 1024 };
 
-/* The JSON of folder/name. *out is NULL when there is no such file and it may be missing. */
-static silr_status read_json(const silr_weights *w, const char *name, size_t max, bool may_miss,
-                             char **path, json_t **out, silr_error *err)
+/* The JSON of folder/name; *out is NULL when there is no such file. */
+static silr_status read_json(const silr_weights *w, const char *name, size_t max, char **path,
+                             json_t **out, silr_error *err)
 {
     *out = NULL;
     if (!(*path = silr_path_join(w->folder, name)))
         return silr_fail_memory(err);
-    if (may_miss && !silr_file_exists(*path))
+    if (!silr_file_exists(*path))
         return SILR_OK;
     return silr_json_read(out, *path, max, err);
 }
@@ -35,8 +35,11 @@ static silr_status read_config(silr_weights *w, silr_error *err)
 {
     char *path;
     json_t *json;
-    silr_status st = read_json(w, "config.json", MAX_JSON, false, &path, &json, err);
+    silr_status st = read_json(w, "config.json", MAX_JSON, &path, &json, err);
 
+    if (st == SILR_OK && !json)
+        st = silr_fail(err, SILR_EINPUT, "%s: is not a model: there is no config.json in %s",
+                       w->path, w->folder);
     if (st == SILR_OK)
         st = silr_plan_from_config(&w->plan, json, path, err);
     json_decref(json);
@@ -48,7 +51,7 @@ static silr_status read_modules(silr_weights *w, silr_error *err)
 {
     char *path;
     json_t *json;
-    silr_status st = read_json(w, "modules.json", MAX_JSON, true, &path, &json, err);
+    silr_status st = read_json(w, "modules.json", MAX_JSON, &path, &json, err);
 
     if (st == SILR_OK && json)
         st = silr_config_modules(&w->plan.spec, json, w->pooling, sizeof w->pooling, path, err);
@@ -68,7 +71,7 @@ static silr_status read_pooling(silr_weights *w, silr_error *err)
     if (w->pooling[0] == '\0')
         return SILR_OK;
     snprintf(name, sizeof name, "%s/config.json", w->pooling);
-    st = read_json(w, name, MAX_JSON, true, &path, &json, err);
+    st = read_json(w, name, MAX_JSON, &path, &json, err);
     if (st == SILR_OK && json)
         st = silr_config_pooling(&w->plan.spec, json, path, err);
     json_decref(json);
@@ -80,7 +83,7 @@ static silr_status read_sentence(silr_weights *w, silr_error *err)
 {
     char *path;
     json_t *json;
-    silr_status st = read_json(w, "sentence_bert_config.json", MAX_JSON, true, &path, &json, err);
+    silr_status st = read_json(w, "sentence_bert_config.json", MAX_JSON, &path, &json, err);
 
     if (st == SILR_OK && json)
         st = silr_config_sentence(&w->plan.spec, json, path, err);
@@ -188,8 +191,7 @@ static silr_status read_shards(silr_weights *w, silr_error *err)
 {
     char *path;
     json_t *json, *map;
-    silr_status st =
-        read_json(w, "model.safetensors.index.json", MAX_INDEX, true, &path, &json, err);
+    silr_status st = read_json(w, "model.safetensors.index.json", MAX_INDEX, &path, &json, err);
 
     if (st != SILR_OK)
         goto done;

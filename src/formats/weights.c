@@ -79,41 +79,47 @@ done:
     return st;
 }
 
-static silr_status look_at(const char *path, bool *folder, bool *gguf, silr_error *err)
+static bool ends_in(const char *path, const char *ending)
+{
+    size_t len = strlen(path), tail = strlen(ending);
+    return len > tail && strcmp(path + len - tail, ending) == 0;
+}
+
+static bool begins_as_gguf(const char *path)
+{
+    char magic[4];
+    FILE *f = fopen(path, "rb");
+    bool gguf = f && fread(magic, 1, sizeof magic, f) == sizeof magic &&
+                memcmp(magic, "GGUF", sizeof magic) == 0;
+    if (f)
+        fclose(f);
+    return gguf;
+}
+
+bool silr_weights_looks(const char *path)
 {
     struct stat info;
-    char magic[4] = "";
-    FILE *f;
+    bool there = stat(path, &info) == 0;
 
-    if (stat(path, &info) != 0)
-        return silr_fail(err, SILR_EINPUT, "%s: %s", path, strerror(errno));
-    *folder = S_ISDIR(info.st_mode);
-    *gguf = false;
-    if (*folder)
-        return SILR_OK;
-    if (!S_ISREG(info.st_mode))
-        return silr_fail(err, SILR_EINPUT, "%s: is neither a file nor a folder", path);
-    if (!(f = fopen(path, "rb")))
-        return silr_fail(err, SILR_EINPUT, "%s: %s", path, strerror(errno));
-    *gguf = fread(magic, 1, sizeof magic, f) == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
-    fclose(f);
-    return SILR_OK;
+    return ends_in(path, ".gguf") || ends_in(path, ".safetensors") ||
+           (there && S_ISDIR(info.st_mode)) ||
+           (there && S_ISREG(info.st_mode) && begins_as_gguf(path));
 }
 
 silr_status silr_weights_open(silr_weights **out, const char *path, silr_error *err)
 {
-    static const char ending[] = ".safetensors";
-    size_t len = strlen(path), tail = sizeof ending - 1;
-    bool folder = false, is_gguf = false;
+    struct stat info;
     silr_gguf *g;
     silr_status st;
 
     *out = NULL;
-    if ((st = look_at(path, &folder, &is_gguf, err)) != SILR_OK)
-        return st;
-    if (folder || (len > tail && strcmp(path + len - tail, ending) == 0))
-        return open_folder(out, path, !folder, err);
-    if (!is_gguf)
+    if (stat(path, &info) != 0)
+        return silr_fail(err, SILR_EINPUT, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(info.st_mode))
+        return open_folder(out, path, false, err);
+    if (S_ISREG(info.st_mode) && ends_in(path, ".safetensors"))
+        return open_folder(out, path, true, err);
+    if (!S_ISREG(info.st_mode) || !begins_as_gguf(path))
         return silr_fail(err, SILR_EINPUT,
                          "%s: is not a model: silr reads a GGUF file, a .safetensors file with "
                          "config.json beside it, or a folder with both",
