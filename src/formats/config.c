@@ -399,7 +399,6 @@ static void read_encoder(reader *r, const defaults *d, silr_plan *p)
     s->activation = activation(r, "hidden_act", s->activation);
     s->attention_scale = 1 / sqrt((double)s->head_dim);
     s->types = size_or(r, "type_vocab_size", 2);
-    s->tied = true;
     if (d->family == SILR_FAMILY_ROBERTA) {
         s->position_offset = size_or(r, "pad_token_id", 1) + 1;
         if (s->positions <= s->position_offset)
@@ -420,6 +419,8 @@ silr_status silr_plan_from_config(silr_plan *p, const json_t *config, const char
     const defaults *d;
     const json_t *text;
 
+    if (!json_is_object(config))
+        return silr_fail(err, SILR_EINPUT, "%s: is not a JSON object", path);
     if ((r.st = find_family(&r, p, &d)) != SILR_OK)
         return r.st;
     if (get(&r, "quantization_config"))

@@ -28,17 +28,22 @@ static silr_status json_any(json_t **out, const char *bytes, size_t len, const c
                             silr_error *err)
 {
     json_error_t e;
+    uint64_t refused = silr_mem_refused();
 
     silr_mem_install();
     *out = NULL;
     if (depth_of(bytes, len) > MAX_DEPTH)
         return silr_fail(err, SILR_EINPUT, "%s: JSON nested deeper than %d", path, MAX_DEPTH);
-    if ((*out = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e)))
+    *out = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    if (silr_mem_refused() != refused) {
+        /* jansson drops the byte for which its buffer cannot grow, and reads what is left */
+        json_decref(*out);
+        *out = NULL;
+        return silr_fail_memory(err);
+    }
+    if (*out)
         return SILR_OK;
     switch (json_error_code(&e)) {
-    case json_error_unknown: /* jansson does not say more when an allocation fails */
-    case json_error_out_of_memory:
-        return silr_fail_memory(err);
     case json_error_duplicate_key:
         return silr_fail(err, SILR_EINPUT, "%s: line %d, column %d: a name is there twice", path,
                          e.line, e.column);

@@ -12,6 +12,7 @@ void silr_plan_family(silr_plan *p, silr_family family)
     *p = (silr_plan){.head = !encoder};
     s->family = family;
     s->causal = s->pre_norm = s->rms_norm = s->rope = s->gated = !encoder;
+    s->tied = encoder; /* has no output matrix of its own */
     s->post_norms = gemma;
     s->qk_norm = family == SILR_FAMILY_QWEN3 || family == SILR_FAMILY_GEMMA3;
     s->activation = encoder ? SILR_ACT_GELU : gemma ? SILR_ACT_GELU_TANH : SILR_ACT_SILU;

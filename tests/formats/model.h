@@ -90,16 +90,17 @@ static inline void gguf_put_float(silr_buf *b, const char *arch, const char *key
     gguf_float(b, name, (float)v);
 }
 
-/* type: GGUF's number of the matrices' type, block and bytes its sizes. */
-static inline void gguf_model(silr_buf *b, const char *arch, const silr_plan *p, uint32_t type,
-                              size_t block, size_t bytes)
+/* type: GGUF's number of the matrices' type, block and bytes its sizes. more: a pair to be added,
+ * or NULL. */
+static inline void gguf_model_with(silr_buf *b, const char *arch, const silr_plan *p, uint32_t type,
+                                   size_t block, size_t bytes, const silr_buf *more)
 {
     const silr_model_spec *s = &p->spec;
     gguf_writer w = {NULL, 0, 0, type, block, bytes};
     bool gemma = s->post_norms;
 
     each_part(p, gguf_put_part, &w);
-    gguf_header(b, w.n, 11 + (gemma ? 1 : 0));
+    gguf_header(b, w.n, 11U + (gemma ? 1 : 0) + (more ? 1 : 0));
     gguf_string(b, "general.architecture", arch);
     gguf_put_u32(b, arch, "block_count", s->layers);
     gguf_put_u32(b, arch, "embedding_length", s->hidden);
@@ -117,10 +118,18 @@ static inline void gguf_model(silr_buf *b, const char *arch, const silr_plan *p,
     put_string(b, "a");
     if (gemma)
         gguf_put_u32(b, arch, "attention.sliding_window", 5);
+    if (more)
+        silr_buf_add(b, more->data, more->len);
     w = (gguf_writer){b, 0, 0, type, block, bytes};
     each_part(p, gguf_put_part, &w);
     put_padding(b, 32);
     put_zeros(b, w.offset);
+}
+
+static inline void gguf_model(silr_buf *b, const char *arch, const silr_plan *p, uint32_t type,
+                              size_t block, size_t bytes)
+{
+    gguf_model_with(b, arch, p, type, block, bytes, NULL);
 }
 
 /* --- safetensors -------------------------------------------------------------------------------
