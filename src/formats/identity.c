@@ -53,17 +53,17 @@ static silr_status hash_folder(const silr_weights *w, silr_sha256 *out, silr_err
 
 silr_status silr_weights_hash(const silr_weights *w, silr_sha256 *out, silr_error *err)
 {
-    silr_weights *kept = (silr_weights *)(uintptr_t)w; /* the hash is a cache, under its lock */
+    silr_identity *kept = w->identity;
     silr_status st = SILR_OK;
     const silr_map *m = w->gguf ? silr_gguf_mapped(w->gguf) : NULL;
 
     pthread_mutex_lock(&kept->lock);
-    if (!kept->hashed) {
+    if (!kept->known) {
         if (w->gguf && !m) /* parsed from bytes, which only tests do */
             st = silr_fail(err, SILR_EINPUT, "%s: is not a file", w->path);
         else
             st = m ? hash_map(m, &kept->hash, err) : hash_folder(w, &kept->hash, err);
-        kept->hashed = st == SILR_OK;
+        kept->known = st == SILR_OK;
     }
     if (st == SILR_OK)
         *out = kept->hash;

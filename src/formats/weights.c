@@ -12,11 +12,11 @@ silr_weights *silr_weights_new(const char *path)
 
     if (!w)
         return NULL;
-    pthread_mutex_init(&w->lock, NULL);
-    if (!(w->path = silr_strdup(path))) {
+    if (!(w->path = silr_strdup(path)) || !(w->identity = silr_calloc(1, sizeof *w->identity))) {
         silr_weights_free(w);
         return NULL;
     }
+    pthread_mutex_init(&w->identity->lock, NULL);
     return w;
 }
 
@@ -146,7 +146,9 @@ void silr_weights_free(silr_weights *w)
     silr_free(w->by_name);
     silr_free(w->part);
     silr_free(w->path);
-    pthread_mutex_destroy(&w->lock);
+    if (w->identity)
+        pthread_mutex_destroy(&w->identity->lock);
+    silr_free(w->identity);
     silr_free(w);
 }
 

@@ -7,6 +7,13 @@
 
 #include <pthread.h>
 
+/* The hash, once it was asked for. */
+typedef struct {
+    pthread_mutex_t lock;
+    bool known;
+    silr_sha256 hash;
+} silr_identity;
+
 struct silr_weights {
     char *path;
     silr_plan plan;
@@ -20,9 +27,7 @@ struct silr_weights {
     const silr_entry **by_name; /* the same, sorted */
     size_t n;
     const silr_tensor **part; /* [layer][part][bias]; parts that are there once: layer 0 */
-    pthread_mutex_t lock;     /* over what follows */
-    bool hashed;
-    silr_sha256 hash;
+    silr_identity *identity;
 };
 
 silr_weights *silr_weights_new(const char *path);

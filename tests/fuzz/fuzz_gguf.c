@@ -74,6 +74,7 @@ static void try_file(const void *bytes, size_t size)
     free(block);
 }
 
+/* Adds the right file; each is made once. */
 static void make_file(silr_buf *b, uint8_t family, uint8_t type)
 {
     static const char *const arch[] = {"llama", "qwen2", "qwen3", "gemma2", "gemma3", "bert"};
@@ -82,11 +83,15 @@ static void make_file(silr_buf *b, uint8_t family, uint8_t type)
         size_t block, bytes;
     } of[] = {{0, 1, 4},   {1, 1, 2},   {30, 1, 2},  {8, 32, 34}, {2, 32, 18},
               {3, 32, 20}, {6, 32, 22}, {7, 32, 24}, {20, 32, 18}};
-    size_t f = family % 6, t = type % (sizeof of / sizeof *of);
+    enum { TYPES = sizeof of / sizeof *of };
+    static silr_buf made[6][TYPES];
+    size_t f = family % 6, t = type % TYPES;
     silr_plan p =
         small_plan((silr_family)f, f == 5 ? SILR_LAYOUT_GGUF_BERT : SILR_LAYOUT_GGUF, true);
 
-    gguf_model(b, arch[f], &p, of[t].type, of[t].block, of[t].bytes);
+    if (!made[f][t].data)
+        gguf_model(&made[f][t], arch[f], &p, of[t].type, of[t].block, of[t].bytes);
+    silr_buf_add(b, made[f][t].data, made[f][t].len);
 }
 
 /* A change is six bytes: what, where (two), and with what (three). */
