@@ -98,7 +98,8 @@ typedef struct {
 
     bool gated;             /* act(gate x) * (up x), else act(up x) */
     silr_activation activation;
-    bool tied;              /* the output matrix is the token embedding */
+    bool tied;              /* the output matrix is the token embedding; not tied and no part OUTPUT: the
+                               file ends before it (...Model, ...ForSequenceClassification) */
 
     silr_pooling pooling;   /* encoders: as 1_Pooling/config.json says; mean where nothing does */
     bool normalise;         /* pooled vectors have length 1 (modules.json has Normalize) */

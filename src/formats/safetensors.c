@@ -189,7 +189,7 @@ static silr_status parse(silr_safetensors *s, const char *path, silr_error *err)
 static silr_status make(silr_safetensors **out, silr_map *map, const void *bytes, size_t len,
                         const char *name, silr_error *err)
 {
-    silr_status st;
+    silr_status st, cut;
     silr_safetensors *s = silr_calloc(1, sizeof *s);
 
     if (!s) {
@@ -199,8 +199,10 @@ static silr_status make(silr_safetensors **out, silr_map *map, const void *bytes
     s->map = map;
     s->bytes = bytes;
     s->size = len;
-    if ((st = parse(s, name, err)) == SILR_OK)
-        st = silr_safetensors_intact(s, err);
+    st = parse(s, name, err);
+    /* what looks wrong, or right, may have changed meanwhile: that is the better sentence then */
+    if ((st == SILR_OK || st == SILR_EINPUT) && (cut = silr_safetensors_intact(s, err)) != SILR_OK)
+        st = cut;
     if (st != SILR_OK) {
         silr_safetensors_free(s);
         return st;
