@@ -4,7 +4,7 @@ set -l commands init doctor label annotate priors run predict show report
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -f
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -l version -d 'print the version'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a init -d 'write a commented task.yaml'
-complete -c silr -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'check build, machine and task'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'check build, machine, task or model'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a label -d 'label texts, one key each'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a annotate -d 'only the annotation'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a priors -d 'theta, pi and their intervals'

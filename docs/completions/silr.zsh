@@ -6,7 +6,7 @@ _silr()
     local -a commands common
     commands=(
         'init:write a commented task.yaml'
-        'doctor:check build, machine and task'
+        'doctor:check build, machine, task or model'
         'label:label texts, one key each'
         'annotate:only the annotation'
         'priors:theta, pi and their intervals'
@@ -32,7 +32,7 @@ _silr()
     (( CURRENT-- ))
     case $command in
     init) _arguments $common {-o,--out}'[file to write]:file:_files' '--force[overwrite]' '::file:_files' ;;
-    doctor) _arguments $common '*--set[override a setting]:key=value:' '--json[as JSON]' '::task:_files' ;;
+    doctor) _arguments $common '*--set[override a setting]:key=value:' '--json[as JSON]' '::task or model:_files' ;;
     label) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
         '--export[write the texts as CSV]:file:_files' '--import[read them back]:file:_files' \
         '--json[how the labels stand, as JSON]' ':task:_files' ;;

@@ -8,6 +8,7 @@
 /* Counts down to the failing allocation; 0: off. Atomic, because threads allocate too. */
 static atomic_uint_fast64_t fail_at, counted;
 static atomic_bool fail_sticky;
+static _Thread_local uint64_t refusals;
 
 void silr_mem_fail_at(uint64_t n, bool sticky)
 {
@@ -33,31 +34,44 @@ static bool refused(void)
     return false;
 }
 
+uint64_t silr_mem_refused(void)
+{
+    return refusals;
+}
+
+/* What a request came to. */
+static void *granted(void *p)
+{
+    if (!p)
+        refusals++;
+    return p;
+}
+
 void *silr_malloc(size_t bytes)
 {
-    return refused() ? NULL : malloc(bytes ? bytes : 1);
+    return granted(refused() ? NULL : malloc(bytes ? bytes : 1));
 }
 
 void *silr_alloc(size_t count, size_t size)
 {
     size_t bytes;
-    return silr_mul(count, size, &bytes) ? silr_malloc(bytes) : NULL;
+    return silr_mul(count, size, &bytes) ? silr_malloc(bytes) : granted(NULL);
 }
 
 void *silr_calloc(size_t count, size_t size)
 {
     size_t bytes;
     if (!silr_mul(count, size, &bytes) || refused())
-        return NULL;
-    return calloc(1, bytes ? bytes : 1);
+        return granted(NULL);
+    return granted(calloc(1, bytes ? bytes : 1));
 }
 
 void *silr_realloc(void *p, size_t count, size_t size)
 {
     size_t bytes;
     if (!silr_mul(count, size, &bytes) || refused())
-        return NULL;
-    return realloc(p, bytes ? bytes : 1);
+        return granted(NULL);
+    return granted(realloc(p, bytes ? bytes : 1));
 }
 
 void *silr_alloc_aligned(size_t count, size_t size)
@@ -65,11 +79,11 @@ void *silr_alloc_aligned(size_t count, size_t size)
     size_t bytes;
     void *p;
     if (!silr_mul(count, size, &bytes) || bytes > SIZE_MAX - 64 || refused())
-        return NULL;
+        return granted(NULL);
     bytes = (bytes + 63) / 64 * 64;
     if (bytes == 0)
         bytes = 64;
-    p = aligned_alloc(64, bytes);
+    p = granted(aligned_alloc(64, bytes));
     if (p)
         memset(p, 0, bytes);
     return p;

@@ -1,9 +1,10 @@
-/* doctor.c - silr doctor: what this build and machine can do, and what is in a task's corpus.
+/* doctor.c - silr doctor: what this build and machine can do, and what a task or a model is.
  *
  * One list of facts, printed as a table or as JSON: section, name, value. */
 #include "annotate/annotator.h"
 #include "chat/chat.h"
 #include "cli/cli.h"
+#include "formats/formats.h"
 #include "http/http.h"
 #include "priors/priors.h"
 #include "run/run.h"
@@ -282,6 +283,29 @@ done:
     return st;
 }
 
+static void model_fact(void *ctx, const char *name, const char *value, uint64_t number)
+{
+    if (value)
+        text(ctx, "model", name, "%s", value);
+    else
+        count(ctx, "model", name, number);
+}
+
+static silr_status model_sections(sheet *s, const char *path, silr_error *err)
+{
+    silr_weights *w = NULL;
+    silr_status st = silr_weights_open(&w, path, err);
+
+    text(s, "model", "file", "%s", path);
+    if (st == SILR_OK) {
+        silr_weights_facts(w, model_fact, s);
+        st = silr_weights_intact(w, err);
+    }
+    text(s, "model check", "problem", "%s", st == SILR_OK ? "none" : err->text);
+    silr_weights_free(w);
+    return st;
+}
+
 static int doctor(const cli_args *a)
 {
     sheet s = {.json = a->json};
@@ -292,7 +316,8 @@ static int doctor(const cli_args *a)
     machine(&s, a);
     libraries(&s);
     if (a->n_args > 0)
-        st = task_sections(&s, a, &err);
+        st = silr_weights_looks(a->args[0]) ? model_sections(&s, a->args[0], &err)
+                                            : task_sections(&s, a, &err);
     if (s.json)
         silr_buf_puts(&s.out, "}}\n");
     cli_terminal_clear();
@@ -303,9 +328,10 @@ static int doctor(const cli_args *a)
 }
 
 const cli_command cli_doctor = {
-    .name = "doctor", .operands = "[TASK]", .summary = "what this build and machine can do; checks a task",
+    .name = "doctor", .operands = "[TASK|MODEL]",
+    .summary = "what this build and machine can do; checks a task or a model",
     .examples = {{"silr doctor", "version, processor, memory, libraries"},
                  {"silr doctor task.yaml", "also the task, its corpus and its annotator"},
-                 {"silr doctor task.yaml --json", "the same as JSON"}},
+                 {"silr doctor model.gguf --json", "what a model file or folder is; as JSON"}},
     .options = CLI_OPT_JSON | CLI_OPT_SET, .min_args = 0, .max_args = 1, .run = doctor,
 };

@@ -62,6 +62,7 @@ static void failing_allocations(void **state)
     void *p, *q;
     size_t cap = 0;
     int *v = NULL;
+    uint64_t refused;
     (void)state;
 
     silr_mem_fail_at(2, false);
@@ -78,7 +79,9 @@ static void failing_allocations(void **state)
     assert_true(cap >= 100);
     v[99] = 1;
     silr_mem_fail_at(1, false);
+    refused = silr_mem_refused();
     assert_false(silr_grow(&v, &cap, cap + 1, sizeof *v));
+    assert_int_equal(silr_mem_refused(), refused + 1);
     assert_int_equal(v[99], 1);
     silr_free(v);
 }
