@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* logits[columns] from the words already counted in t. */
-static void logits_of(const silr_model *m, const silr_tokens *t, double *logits)
+static void logits_of(const silr_model *m, const silr_grams *t, double *logits)
 {
     const silr_model_data *x = &m->data;
     const size_t columns = (size_t)x->columns;
@@ -45,12 +45,12 @@ static void probabilities(const silr_model *m, const double *logits, double *pro
 silr_status silr_model_logits(const silr_model *m, const char *text, size_t len, double *logits,
                               silr_error *err)
 {
-    silr_tokens t = {0};
-    const bool ok = silr_tokens_count(&t, &m->data.opts, text, len);
+    silr_grams t = {0};
+    const bool ok = silr_grams_count(&t, &m->data.opts, text, len);
 
     if (ok)
         logits_of(m, &t, logits);
-    silr_tokens_clear(&t);
+    silr_grams_clear(&t);
     return ok ? SILR_OK : silr_fail_memory(err);
 }
 
@@ -78,11 +78,11 @@ silr_status silr_model_predict_many(const silr_model *m, const char *const *text
 
 #pragma omp parallel if (n > 32)
     {
-        silr_tokens t = {0};
+        silr_grams t = {0};
         double logits[SILR_RISK_CLASSES] = {0};
 #pragma omp for schedule(dynamic, 64)
         for (size_t i = 0; i < n; i++) {
-            if (silr_tokens_count(&t, &m->data.opts, texts[i], lens[i])) {
+            if (silr_grams_count(&t, &m->data.opts, texts[i], lens[i])) {
                 logits_of(m, &t, logits);
                 probabilities(m, logits, probs + i * (size_t)m->data.K);
             } else {
@@ -90,7 +90,7 @@ silr_status silr_model_predict_many(const silr_model *m, const char *const *text
                 no_memory = 1;
             }
         }
-        silr_tokens_clear(&t);
+        silr_grams_clear(&t);
     }
     return no_memory ? silr_fail_memory(err) : SILR_OK;
 }
@@ -123,7 +123,7 @@ static int by_bucket(const void *pa, const void *pb)
 }
 
 /* An n-gram for people. Those of characters get a star where the word goes on: "*ilm". */
-static void print_gram(char out[96], const silr_tokens *t, const silr_ngram *g)
+static void print_gram(char out[96], const silr_grams *t, const silr_ngram *g)
 {
     const char *s = t->text + g->at;
     size_t len = g->len, at = 0;
@@ -159,7 +159,7 @@ static double speaks_for(const silr_model *m, uint32_t j, int k)
 }
 
 /* Keeps the strongest `max` in out, strongest first; returns how many there are now. */
-static int insert_evidence(silr_evidence *out, int n, int max, const silr_tokens *t,
+static int insert_evidence(silr_evidence *out, int n, int max, const silr_grams *t,
                            const silr_ngram *g, double contribution)
 {
     int at = n;
@@ -175,7 +175,7 @@ static int insert_evidence(silr_evidence *out, int n, int max, const silr_tokens
     return n;
 }
 
-static int explain(const silr_model *m, const silr_tokens *t, gram_list *l, int k,
+static int explain(const silr_model *m, const silr_grams *t, gram_list *l, int k,
                    silr_evidence *out, int max)
 {
     double square = 0;
@@ -203,21 +203,21 @@ static int explain(const silr_model *m, const silr_tokens *t, gram_list *l, int 
 int silr_model_explain(const silr_model *m, const char *text, size_t len, int k,
                        silr_evidence *out, int max, silr_error *err)
 {
-    silr_tokens t = {0};
+    silr_grams t = {0};
     gram_list l = {0};
     int n = 0;
 
     if (k < 0 || k >= m->data.K || max < 0)
         return silr_fail(err, SILR_EINPUT, "there is no class number %d", k);
-    if (!silr_tokens_split(&t, text, len, m->data.opts.lowercase))
+    if (!silr_grams_split(&t, text, len, m->data.opts.lowercase))
         l.failed = true;
     else
-        silr_tokens_each(&t, &m->data.opts, keep_gram, &l);
+        silr_grams_each(&t, &m->data.opts, keep_gram, &l);
     if (l.failed)
         n = silr_fail_memory(err);
     else if (l.n && max)
         n = explain(m, &t, &l, k, out, max);
     silr_free(l.gram);
-    silr_tokens_clear(&t);
+    silr_grams_clear(&t);
     return n;
 }
