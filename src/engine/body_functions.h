@@ -53,13 +53,14 @@ INLINE vec tanh_of(vec x)
     return pick(z < SET1(0.625F), FMA(p * s, x, x), with_sign_of(far, x));
 }
 
-/* The share of a normal variable below x, times x: gelu(x) = x P(X < x). With z = |x| / sqrt 2,
- * P(X < -|x|) = erfc(z) / 2 = exp(-z^2) p(t) / 2, t = 1 / (1 + 0.4 z). What is rounded off z^2 is put
- * back: exp makes a small error in a large exponent a large one. */
+/* gelu(x) = x P(X < x), X normal. With z = |x| / sqrt 2, P(X < -|x|) = erfc(z) / 2, and
+ * erfc(z) = exp(-x^2 / 2) p(t), t = 1 / (1 + 0.4 z). What is rounded off x^2 / 2 is put back (where
+ * there is a true FMA): a small error in a large exponent is a large one in exp. */
 INLINE vec gelu(vec x)
 {
-    vec z = magnitude(x) * SET1(0.70710678F), t = SET1(1.0F) / FMA(SET1(0.4F), z, SET1(1.0F));
-    vec square = z * z, lost = FMA(z, z, -square), e = exp_of(-square), p;
+    vec a = MIN(SET1(20.0F), magnitude(x)), half = SET1(0.5F) * a, square = half * a;
+    vec t = SET1(1.0F) / FMA(SET1(0.28284271F), a, SET1(1.0F));
+    vec lost = FMA(half, a, -square), e = exp_of(-square), p;
 
     e = FMA(-lost, e, e);
     p = SET1(-3.867224752e-2F);

@@ -174,13 +174,17 @@ static void rope(float *x, size_t ldx, size_t n, size_t heads, size_t head_dim, 
         }
 }
 
+/* The last is 0.5 x (1 + tanh u), written so that 1 and tanh u do not cancel far below 0. */
 static double activated(silr_activation act, double x)
 {
+    double u;
+
     switch (act) {
     case SILR_ACT_SILU: return x / (1 + exp(-x));
     case SILR_ACT_GELU: return x * 0.5 * erfc(-x * sqrt(0.5));
     case SILR_ACT_GELU_TANH:
-        return x * 0.5 * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+        u = sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x);
+        return x / (1 + exp(-2 * u));
     }
     return x;
 }
