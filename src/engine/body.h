@@ -1,7 +1,8 @@
 /* body.h - the kernels, for the vectors that the including file has defined. Not a header: it is
  * compiled once for each kind of processor.
  *
- * Wanted: LANES, ROWS, TARGET, KERNELS, KERNELS_NAME; vec; SET1, FMA, MAX, MIN, HALF, HALVES; sum4. */
+ * Wanted: LANES, ROWS, TARGET, KERNELS, KERNELS_NAME; vec; SET1, FMA, MAX, MIN, HALF, HALVES, BYTES,
+ * SIGNED_BYTES (LANES of them as floats, as int32_t); sum4, max_of, turn8. */
 #ifndef LANES
 #error "included by cpu_*.c, which say what a vector is"
 #endif
@@ -75,15 +76,20 @@ INLINE float sum_of(vec v)
     return sum[0];
 }
 
-INLINE float max_of(vec v)
+/* out[in][PANEL] = columns <= PANEL rows of w, `ld` apart and `in` long, turned; zeros fill up. */
+INLINE void turn_panel(const float *w, size_t ld, size_t columns, size_t in, float *out)
 {
-    float lane[LANES], max;
+    size_t whole = columns / 8 * 8, k = 0;
 
-    store(lane, v);
-    max = lane[0];
-    for (int i = 1; i < LANES; i++)
-        max = lane[i] > max ? lane[i] : max;
-    return max;
+    for (; k + 8 <= in; k += 8)
+        for (size_t j = 0; j < whole; j += 8)
+            turn8(w + j * ld + k, ld, out + k * PANEL + j, PANEL);
+    for (; k < in; k++)
+        for (size_t j = 0; j < whole; j++)
+            out[k * PANEL + j] = w[j * ld + k];
+    for (size_t j = whole; j < PANEL; j++)
+        for (k = 0; k < in; k++)
+            out[k * PANEL + j] = j < columns ? w[j * ld + k] : 0;
 }
 
 #include "engine/body_product.h"

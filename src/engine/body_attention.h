@@ -12,7 +12,9 @@
  * values are those products with the values as they lie. A key that a query does not see has
  * s = -infinity, p = 0: a block of which it sees none changes nothing, to the bit. */
 
-enum { KEYS = 64 };
+#ifndef KEYS
+#define KEYS 64
+#endif
 
 typedef struct {
     float *q;    /* [rows][head_dim], times the scale */
@@ -77,15 +79,6 @@ typedef struct {
     const float *k, *v;
     size_t ld, n, at;
 } silr_key_block;
-
-/* Keys [n][dim] to panels [dim][PANEL], zeros where there is no key. */
-INLINE void turn_keys(const silr_key_block *b, size_t dim, float *out)
-{
-    for (size_t p = 0; p < b->n; p += PANEL, out += dim * PANEL)
-        for (size_t j = 0; j < PANEL; j++)
-            for (size_t d = 0; d < dim; d++)
-                out[d * PANEL + j] = p + j < b->n ? b->k[(p + j) * b->ld + d] : 0;
-}
 
 /* The keys from .. to - 1 that the query at `position` sees. */
 INLINE void seen(const silr_attention *a, size_t position, size_t keys, size_t *from, size_t *to)
@@ -163,10 +156,11 @@ TARGET static void attend(const silr_tile_attention *t, const silr_flash *f, con
     size_t keys = text->n_prefix + text->n_own;
     const float *v = values(b, f, dim, &ld);
 
-    turn_keys(b, dim, f->k);
-    for (size_t p = 0; p < n; p += PANEL)
+    for (size_t p = 0; p < n; p += PANEL) {
+        turn_panel(b->k + p * b->ld, b->ld, b->n - p < PANEL ? b->n - p : PANEL, dim, f->k + p * dim);
         rows_by_panel(t->rows, f->q, dim, f->k + p * dim, PANEL, dim,
                       (silr_into){.y = f->s + p, .ldy = KEYS, .columns = PANEL});
+    }
     for (size_t r = 0; r < t->rows; r++) {
         float *s = f->s + r * KEYS;
         size_t from, to;

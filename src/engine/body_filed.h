@@ -8,7 +8,11 @@
  * Each value becomes exactly what silr_dequantise makes of it: multiplication and addition rounded
  * one by one. */
 
-enum { SHARE = 16, LENGTH = 1024, AT_ONCE = 3 };
+#ifndef SHARE
+#define SHARE 16
+#define LENGTH 1024
+#endif
+enum { PITCH = LENGTH + 16, AT_ONCE = 3 };
 
 /* --- values as published ---------------------------------------------------------------------- */
 
@@ -41,22 +45,34 @@ TARGET static void from_bf16(const uint8_t *p, size_t n, float *out)
     }
 }
 
+/* d q + m, two roundings */
+INLINE vec times_plus(veci q, vec d, vec m)
+{
+    return __builtin_convertvector(q, vec) * d + m;
+}
+
+INLINE vec times(veci q, vec d)
+{
+    return __builtin_convertvector(q, vec) * d;
+}
+
 TARGET static void from_q8_0(const uint8_t *p, size_t n, float *out)
 {
     for (; n > 0; n -= 32, p += 34, out += 32) {
-        float d = half_at(p);
-        for (int j = 0; j < 32; j++)
-            out[j] = d * (float)(int8_t)p[2 + j];
+        vec d = SET1(half_at(p));
+        for (int j = 0; j < 32; j += LANES)
+            store(out + j, times((veci)SIGNED_BYTES(p + 2 + j), d));
     }
 }
 
 TARGET static void from_q4_0(const uint8_t *p, size_t n, float *out)
 {
     for (; n > 0; n -= 32, p += 18, out += 32) {
-        float d = half_at(p);
-        for (int j = 0; j < 16; j++) {
-            out[j] = d * (float)((p[2 + j] & 15) - 8);
-            out[16 + j] = d * (float)((p[2 + j] >> 4) - 8);
+        vec d = SET1(half_at(p));
+        for (int j = 0; j < 16; j += LANES) {
+            veci q = (veci)BYTES(p + 2 + j);
+            store(out + j, times((q & 15) - 8, d));
+            store(out + 16 + j, times((q >> 4) - 8, d));
         }
     }
 }
@@ -64,31 +80,35 @@ TARGET static void from_q4_0(const uint8_t *p, size_t n, float *out)
 TARGET static void from_q4_1(const uint8_t *p, size_t n, float *out)
 {
     for (; n > 0; n -= 32, p += 20, out += 32) {
-        float d = half_at(p), m = half_at(p + 2);
-        for (int j = 0; j < 16; j++) {
-            out[j] = d * (float)(p[4 + j] & 15) + m;
-            out[16 + j] = d * (float)(p[4 + j] >> 4) + m;
+        vec d = SET1(half_at(p)), m = SET1(half_at(p + 2));
+        for (int j = 0; j < 16; j += LANES) {
+            veci q = (veci)BYTES(p + 4 + j);
+            store(out + j, times_plus(q & 15, d, m));
+            store(out + 16 + j, times_plus(q >> 4, d, m));
         }
     }
 }
 
-/* The fifth bits of 32 values lie in 4 bytes, value j's at bit j. */
-INLINE uint32_t fifth_bits(const uint8_t *p)
+/* The fifth bits of 32 values lie in 4 bytes, value j's at bit j; here those of LANES from j on. */
+INLINE veci fifth_bits(const uint8_t *p, int j)
 {
     uint32_t bits;
+    veci lane;
 
     memcpy(&bits, p, sizeof bits);
-    return bits;
+    for (int i = 0; i < LANES; i++)
+        lane[i] = i;
+    return (((veci){0} + (int32_t)(bits >> j)) >> lane & 1) << 4;
 }
 
 TARGET static void from_q5_0(const uint8_t *p, size_t n, float *out)
 {
     for (; n > 0; n -= 32, p += 22, out += 32) {
-        float d = half_at(p);
-        uint32_t fifth = fifth_bits(p + 2);
-        for (int j = 0; j < 16; j++) {
-            out[j] = d * (float)((int)((p[6 + j] & 15U) | (fifth >> j & 1) << 4) - 16);
-            out[16 + j] = d * (float)((int)(p[6 + j] >> 4U | (fifth >> (16 + j) & 1) << 4) - 16);
+        vec d = SET1(half_at(p));
+        for (int j = 0; j < 16; j += LANES) {
+            veci q = (veci)BYTES(p + 6 + j);
+            store(out + j, times(((q & 15) | fifth_bits(p + 2, j)) - 16, d));
+            store(out + 16 + j, times((q >> 4 | fifth_bits(p + 2, 16 + j)) - 16, d));
         }
     }
 }
@@ -96,11 +116,11 @@ TARGET static void from_q5_0(const uint8_t *p, size_t n, float *out)
 TARGET static void from_q5_1(const uint8_t *p, size_t n, float *out)
 {
     for (; n > 0; n -= 32, p += 24, out += 32) {
-        float d = half_at(p), m = half_at(p + 2);
-        uint32_t fifth = fifth_bits(p + 4);
-        for (int j = 0; j < 16; j++) {
-            out[j] = d * (float)(int)((p[8 + j] & 15U) | (fifth >> j & 1) << 4) + m;
-            out[16 + j] = d * (float)(int)(p[8 + j] >> 4U | (fifth >> (16 + j) & 1) << 4) + m;
+        vec d = SET1(half_at(p)), m = SET1(half_at(p + 2));
+        for (int j = 0; j < 16; j += LANES) {
+            veci q = (veci)BYTES(p + 8 + j);
+            store(out + j, times_plus((q & 15) | fifth_bits(p + 4, j), d, m));
+            store(out + 16 + j, times_plus(q >> 4 | fifth_bits(p + 4, 16 + j), d, m));
         }
     }
 }
@@ -125,14 +145,10 @@ TARGET static void from_q4_k(const uint8_t *p, size_t n, float *out)
         for (int g = 0; g < 8; g++, out += 32) {
             const uint8_t *q = p + 16 + 32 * (g / 2);
             scale_and_min(p + 4, g, &scale, &min);
-            scale *= d;
-            min *= dmin;
-            if (g % 2 == 0)
-                for (int j = 0; j < 32; j++)
-                    out[j] = scale * (float)(q[j] & 15) - min;
-            else
-                for (int j = 0; j < 32; j++)
-                    out[j] = scale * (float)(q[j] >> 4) - min;
+            for (int j = 0; j < 32; j += LANES) {
+                veci v = (veci)BYTES(q + j) >> (g % 2 * 4) & 15;
+                store(out + j, times(v, SET1(d * scale)) - SET1(dmin * min));
+            }
         }
     }
 }
@@ -143,29 +159,27 @@ TARGET static void from_q5_k(const uint8_t *p, size_t n, float *out)
         float d = half_at(p), dmin = half_at(p + 2), scale, min;
         for (int g = 0; g < 8; g++, out += 32) {
             const uint8_t *q = p + 48 + 32 * (g / 2), *fifth = p + 16;
-            int shift = g % 2 * 4;
             scale_and_min(p + 4, g, &scale, &min);
-            scale *= d;
-            min *= dmin;
-            for (int j = 0; j < 32; j++)
-                out[j] = scale * (float)((q[j] >> shift & 15) | (fifth[j] >> g & 1) << 4) - min;
+            for (int j = 0; j < 32; j += LANES) {
+                veci v = (veci)BYTES(q + j) >> (g % 2 * 4) & 15;
+                v |= ((veci)BYTES(fifth + j) >> g & 1) << 4;
+                store(out + j, times(v, SET1(d * scale)) - SET1(dmin * min));
+            }
         }
     }
 }
 
-/* 256 values of 6 bits: 4 bits in ql, 2 in qh; a scale for each 16. */
+/* 256 values of 6 bits: 4 bits in the first 128 bytes, 2 in the next 64; a scale for each 16. */
 TARGET static void from_q6_k(const uint8_t *p, size_t n, float *out)
 {
     for (; n > 0; n -= 256, p += 210) {
         float d = half_at(p + 208);
         for (int g = 0; g < 8; g++, out += 32) {
             const uint8_t *low = p + 64 * (g / 4) + 32 * (g % 2), *high = p + 128 + 32 * (g / 4);
-            int shift = g % 4 / 2 * 4, top = g % 4 * 2;
-            for (int half = 0; half < 2; half++) {
-                float scale = d * (float)(int8_t)p[192 + 2 * g + half];
-                for (int j = 16 * half; j < 16 * half + 16; j++)
-                    out[j] = scale *
-                             (float)(((low[j] >> shift & 15) | (high[j] >> top & 3) << 4) - 32);
+            for (int j = 0; j < 32; j += LANES) {
+                veci v = (veci)BYTES(low + j) >> (g % 4 / 2 * 4) & 15;
+                v |= ((veci)BYTES(high + j) >> (g % 4 * 2) & 3) << 4;
+                store(out + j, times(v - 32, SET1(d * (float)(int8_t)p[192 + 2 * g + j / 16])));
             }
         }
     }
@@ -191,7 +205,7 @@ TARGET static void dequantise(silr_type type, const void *data, size_t n, float 
 
 /* --- products --------------------------------------------------------------------------------- */
 
-/* sum[rows][4] = x[rows][n] . w[4][n], w LENGTH apart and zero from n to whole vectors. */
+/* sum[rows][4] = x[rows][n] . w[4][n], w PITCH apart and zero from n to whole vectors. */
 INLINE void dots(size_t rows, const float *x, size_t ldx, const float *w, size_t n,
                  float sum[AT_ONCE][4])
 {
@@ -207,7 +221,7 @@ INLINE void dots(size_t rows, const float *x, size_t ldx, const float *w, size_t
             v[r] = load_most(x + r * ldx + k, n - k, 0.0F);
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++) {
-            vec u = load(w + (size_t)j * LENGTH + k);
+            vec u = load(w + (size_t)j * PITCH + k);
             for (size_t r = 0; r < rows; r++)
                 c[r][j] = FMA(v[r], u, c[r][j]);
         }
@@ -235,7 +249,7 @@ TARGET static void share(const silr_tile_product *t, const float *w, size_t firs
     for (size_t r = 0; r < t->rows; r += AT_ONCE) {
         size_t rows = t->rows - r < AT_ONCE ? t->rows - r : AT_ONCE;
         for (size_t c = 0; c < columns; c += 4) {
-            dots_of(rows, t->x + r * t->ldx + k, t->ldx, w + c * LENGTH, n, sum);
+            dots_of(rows, t->x + r * t->ldx + k, t->ldx, w + c * PITCH, n, sum);
             for (size_t i = 0; i < rows; i++)
                 for (size_t j = 0; j < 4 && c + j < columns; j++) {
                     float *y = t->y + (r + i) * t->ldy + first + c + j;
@@ -252,14 +266,14 @@ TARGET static void product_filed(const silr_tile_product *t, const silr_tensor *
 {
     const silr_type_info *info = silr_type_of(w->type);
     size_t row_bytes = t->in / info->block * info->bytes;
-    _Alignas(64) float value[SHARE * LENGTH];
+    _Alignas(64) float value[SHARE * PITCH];
 
     for (size_t c = 0; c < t->columns; c += SHARE) {
         size_t columns = t->columns - c < SHARE ? t->columns - c : SHARE;
         for (size_t k = 0; k < t->in; k += LENGTH) {
             size_t n = t->in - k < LENGTH ? t->in - k : LENGTH, whole = (n + LANES - 1) / LANES * LANES;
             for (size_t j = 0; j < (columns + 3) / 4 * 4; j++) {
-                float *row = value + j * LENGTH;
+                float *row = value + j * PITCH;
                 const char *at = (const char *)w->data + (first + c + j) * row_bytes +
                                  k / info->block * info->bytes;
                 if (j < columns)

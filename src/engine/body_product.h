@@ -9,14 +9,14 @@
  * while all rows of the tile pass by; the sums of the second and later runs are added to y. Where
  * the cuts lie depends on `in` alone, hence so does the order of every sum. */
 
-enum { RUN = 400 };
+#ifndef RUN
+#define RUN 400
+#endif
 
-/* W's rows to a panel; a block of LANES x LANES at a time would be quicker, but this is done once. */
+
 TARGET static void pack(const float *w, size_t columns, size_t in, float *out)
 {
-    for (size_t k = 0; k < in; k++)
-        for (size_t j = 0; j < PANEL; j++)
-            out[k * PANEL + j] = j < columns ? w[j * in + k] : 0;
+    turn_panel(w, in, columns, in, out);
 }
 
 /* c[rows][2 vectors] = a[rows][n] b[n][PANEL]; `rows` is a constant where this is used. */
@@ -65,11 +65,23 @@ INLINE void some_rows(size_t rows, const float *a, size_t lda, const float *b, s
     vec c[ROWS][2];
 
     sums(rows, a, lda, b, ldb, n, c);
+    if (o->bias || o->columns < PANEL)
 #pragma GCC unroll 8
-    for (size_t r = 0; r < rows; r++) {
-        put(c[r][0], o, r, 0);
-        put(c[r][1], o, r, LANES);
-    }
+        for (size_t r = 0; r < rows; r++) {
+            put(c[r][0], o, r, 0);
+            put(c[r][1], o, r, LANES);
+        }
+    else
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++) {
+            float *y = o->y + r * o->ldy;
+            if (o->add) {
+                c[r][0] = load(y) + c[r][0];
+                c[r][1] = load(y + LANES) + c[r][1];
+            }
+            store(y, c[r][0]);
+            store(y + LANES, c[r][1]);
+        }
 }
 
 TARGET static void full_rows(const float *a, size_t lda, const float *b, size_t ldb, size_t n,

@@ -15,6 +15,10 @@ typedef int32_t lanes_mask __attribute__((vector_size(16)));
 #define MAX(a, b) choose((a) > (b), a, b) /* b where one is no number */
 #define MIN(a, b) choose((a) < (b), a, b)
 
+#define BYTES(p) ((lanes_mask){(p)[0], (p)[1], (p)[2], (p)[3]})
+#define SIGNED_BYTES(p)                                                                            \
+    ((lanes_mask){(int8_t)(p)[0], (int8_t)(p)[1], (int8_t)(p)[2], (int8_t)(p)[3]})
+
 static inline vec choose(lanes_mask which, vec a, vec b)
 {
     return (vec)((which & (lanes_mask)a) | (~which & (lanes_mask)b));
@@ -43,6 +47,23 @@ static inline vec HALVES(const void *p)
 
     memcpy(h, p, sizeof h);
     return (vec){HALF(h[0]), HALF(h[1]), HALF(h[2]), HALF(h[3])};
+}
+
+/* out[8][out_ld] = in[8][in_ld] turned */
+static inline void turn8(const float *in, size_t in_ld, float *out, size_t out_ld)
+{
+    for (size_t i = 0; i < 8; i++)
+        for (size_t j = 0; j < 8; j++)
+            out[i * out_ld + j] = in[j * in_ld + i];
+}
+
+static inline float max_of(vec v)
+{
+    float max = v[0];
+
+    for (int i = 1; i < 4; i++)
+        max = v[i] > max ? v[i] : max;
+    return max;
 }
 
 /* out[i] = the sum of v[i]'s lanes */

@@ -15,8 +15,17 @@ typedef __m256 vec;
 #define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define MAX(a, b) _mm256_max_ps(a, b) /* b where one is no number */
 #define MIN(a, b) _mm256_min_ps(a, b)
+#define BYTES(p) _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
+#define SIGNED_BYTES(p) _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
 #define HALVES(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
 #define HALF(h) _cvtsh_ss(h)
+
+#include "engine/x86.h"
+
+TARGET static inline float max_of(vec v)
+{
+    return max8(v);
+}
 
 /* out[i] = the sum of v[i]'s lanes */
 TARGET static inline void sum4(const vec v[4], float out[4])

@@ -17,8 +17,17 @@ typedef __m512 vec;
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define MAX(a, b) _mm512_max_ps(a, b) /* b where one is no number */
 #define MIN(a, b) _mm512_min_ps(a, b)
+#define BYTES(p) _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p)))
+#define SIGNED_BYTES(p) _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p)))
 #define HALVES(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
 #define HALF(h) _cvtsh_ss(h)
+
+#include "engine/x86.h"
+
+TARGET static inline float max_of(vec v)
+{
+    return max8(_mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
+}
 
 TARGET static inline __m256 fold(__m512 v)
 {
