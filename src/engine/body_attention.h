@@ -9,7 +9,7 @@
  *     l' = c l + sum_j p_j       acc' = c acc + sum_j p_j v_j          out = acc / l at the end
  *
  * Scores are the products of body_product.h with a block's keys turned into panels; the sums over
- * values are those products with the values as they lie. A key that a query does not see has
+ * values are those products with the values laid out in panels. A key that a query does not see has
  * s = -infinity, p = 0: a block of which it sees none changes nothing, to the bit. */
 
 #ifndef KEYS
@@ -21,7 +21,7 @@ typedef struct {
     float *acc;  /* [rows][wide] */
     float *s;    /* [rows][KEYS] */
     float *k;    /* panels [head_dim][PANEL] of the block's keys */
-    float *v;    /* [KEYS][wide], where head_dim is no multiple of PANEL */
+    float *v;    /* panels [keys][PANEL] of the block's values */
     float *m, *l; /* [rows] */
     size_t wide; /* head_dim filled up to whole panels */
 } silr_flash;
@@ -137,24 +137,24 @@ INLINE void weigh(float *s, size_t n, float *m, float *l, float *acc, size_t wid
     *l += sum_of(sum);
 }
 
-INLINE const float *values(const silr_key_block *b, const silr_flash *f, size_t dim, size_t *ld)
+/* The block's values to panels [n][PANEL], zeros where a row has ended: where rows lie a multiple of
+ * 4096 bytes apart, as they do in many models, the cache could hold few of them. */
+INLINE void lay_out_values(const silr_key_block *b, size_t dim, float *out)
 {
-    *ld = b->ld;
-    if (f->wide == dim)
-        return b->v;
-    for (size_t j = 0; j < b->n; j++)
-        for (size_t d = 0; d < f->wide; d++)
-            f->v[j * f->wide + d] = d < dim ? b->v[j * b->ld + d] : 0;
-    *ld = f->wide;
-    return f->v;
+    for (size_t d = 0; d < dim; d += PANEL)
+        for (size_t j = 0; j < b->n; j++, out += PANEL) {
+            const float *v = b->v + j * b->ld + d;
+            store(out, load_most(v, dim - d, 0.0F));
+            store(out + LANES, dim - d > LANES ? load_most(v + LANES, dim - d - LANES, 0.0F)
+                                               : SET1(0.0F));
+        }
 }
 
 TARGET static void attend(const silr_tile_attention *t, const silr_flash *f, const silr_key_block *b)
 {
     const silr_attention_text *text = t->text;
-    size_t dim = t->a->head_dim, group = t->a->heads / t->a->kv_heads, n = filled_up(b->n), ld;
+    size_t dim = t->a->head_dim, group = t->a->heads / t->a->kv_heads, n = filled_up(b->n);
     size_t keys = text->n_prefix + text->n_own;
-    const float *v = values(b, f, dim, &ld);
 
     for (size_t p = 0; p < n; p += PANEL) {
         turn_panel(b->k + p * b->ld, b->ld, b->n - p < PANEL ? b->n - p : PANEL, dim, f->k + p * dim);
@@ -170,8 +170,9 @@ TARGET static void attend(const silr_tile_attention *t, const silr_flash *f, con
         mask(t->a, s, n, from > b->at ? from - b->at : 0, to > b->at ? to - b->at : 0);
         weigh(s, n, &f->m[r], &f->l[r], f->acc + r * f->wide, f->wide);
     }
+    lay_out_values(b, dim, f->v);
     for (size_t d = 0; d < f->wide; d += PANEL)
-        rows_by_panel(t->rows, f->s, KEYS, v + d, ld, b->n,
+        rows_by_panel(t->rows, f->s, KEYS, f->v + d * b->n, PANEL, b->n,
                       (silr_into){.y = f->acc + d, .ldy = f->wide, .columns = PANEL, .add = true});
 }
 

@@ -1,4 +1,7 @@
-/* cpu_attention.c - attention, a tile for some queries of one text and one head of keys. */
+/* cpu_attention.c - attention, a tile for some queries of one text and one head of keys.
+ *
+ * All texts come by with the first head before the second is begun: what they share, the prefix's
+ * keys and values of that head, stays near. */
 #include "engine/cpu.h"
 #include "engine/pool.h"
 
@@ -10,7 +13,7 @@ typedef struct {
     const silr_attention_strides *s;
     const silr_attention_text *text;
     size_t n_texts, most; /* rows of a tile at most */
-    size_t *start;        /* [n_texts + 1] the first tile of each text */
+    size_t *start;        /* [n_texts + 1] the first tile of each text, for one head */
     float *scratch;       /* [threads][each] */
     size_t each;
 } attending;
@@ -31,6 +34,8 @@ static void attend(void *context, size_t tile, size_t thread)
     size_t low = 0, high = w->n_texts, rows, each;
     silr_tile_attention t = {.a = w->a, .s = w->s, .scratch = w->scratch + thread * w->each};
 
+    t.kv_head = tile / w->start[w->n_texts];
+    tile %= w->start[w->n_texts];
     while (high - low > 1) { /* start[low] <= tile < start[high] */
         size_t middle = (low + high) / 2;
         if (w->start[middle] <= tile)
@@ -40,9 +45,7 @@ static void attend(void *context, size_t tile, size_t thread)
     }
     t.text = &w->text[low];
     rows = rows_of(w, low, &each);
-    tile -= w->start[low];
-    t.kv_head = tile % w->a->kv_heads;
-    t.first = tile / w->a->kv_heads * each;
+    t.first = (tile - w->start[low]) * each;
     t.rows = rows - t.first < each ? rows - t.first : each;
     w->kernels->attention(&t);
 }
@@ -62,7 +65,7 @@ silr_status silr_cpu_attention(const silr_attention *a, const silr_attention_str
     w.start[0] = 0;
     for (size_t t = 0; t < n_texts; t++) {
         size_t tile, rows = rows_of(&w, t, &tile);
-        w.start[t + 1] = w.start[t] + (rows + tile - 1) / tile * a->kv_heads;
+        w.start[t + 1] = w.start[t] + (rows + tile - 1) / tile;
         largest = tile > largest ? tile : largest;
     }
     w.each = w.kernels->attention_scratch(a, largest);
@@ -70,7 +73,7 @@ silr_status silr_cpu_attention(const silr_attention *a, const silr_attention_str
         st = silr_fail_memory(err);
         goto done;
     }
-    silr_pool_run(attend, &w, w.start[n_texts]);
+    silr_pool_run(attend, &w, w.start[n_texts] * a->kv_heads);
 done:
     silr_free(w.start);
     silr_free(w.scratch);
