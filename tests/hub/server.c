@@ -245,6 +245,8 @@ static enum MHD_Result on_hub(void *cls, struct MHD_Connection *c, const char *p
         free(text);
         return sent;
     }
+    if (strncmp(path, files, strlen(files)) != 0) /* as other clients ask for it */
+        snprintf(files, sizeof files, "/%s/resolve/main/", repo_of(h));
     if (strncmp(path, files, strlen(files)) != 0 || !(f = find(h, path + strlen(files))))
         return answer(c, 404, "{\"error\":\"Repository not found\"}", NULL);
     if (strcmp(method, "HEAD") == 0)
