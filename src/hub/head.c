@@ -66,11 +66,12 @@ static void read_etag(silr_hub_head *h, const char *v, size_t n, bool linked)
 
 static void read_range(silr_hub_head *h, const char *v, size_t n)
 {
-    const char *s = v + 6, *end = v + n;
+    const char *s, *end = v + n;
     int64_t first, last;
 
     if (n < 6 || strncasecmp(v, "bytes ", 6) != 0)
         return;
+    s = v + 6;
     first = number(&s, end);
     if (first < 0 || s == end || *s++ != '-')
         return;
@@ -99,8 +100,10 @@ static void begin(silr_hub_head *h, const char *line, size_t len)
     h->etag[0] = h->commit[0] = h->location[0] = '\0';
     h->linked = h->moved = h->too_long = false;
     h->linked_size = h->length = h->first = h->total = -1;
-    if (s++) {
-        int64_t v = number(&s, end);
+    if (s) {
+        int64_t v;
+        s++;
+        v = number(&s, end);
         h->status = v >= 100 && v <= 999 ? (int)v : 0;
     }
 }
