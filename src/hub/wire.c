@@ -162,10 +162,10 @@ static silr_status refused(const silr_hub_wire *w, const silr_hub_ask *ask,
 }
 
 /* What an earlier hop said of the file holds where the last says nothing; of the hub's own word the
- * first counts. */
+ * first counts. The plain ETag of a redirect is not the file's. */
 static void remember(silr_hub_head *known, const silr_hub_head *h)
 {
-    if (!known->etag[0] || (h->linked && !known->linked)) {
+    if (h->linked ? !known->linked : !known->etag[0] && h->status / 100 == 2) {
         memcpy(known->etag, h->etag, sizeof known->etag);
         known->linked = h->linked;
     }
