@@ -47,7 +47,7 @@ static silr_status put(silr_buf *b, silr_error *err)
 
 /* What silr_hub_look said, with its reason where it cannot. */
 typedef struct {
-    silr_buf what;
+    silr_buf brief, what;
     silr_error why;
     bool runs;
 } look;
@@ -58,11 +58,17 @@ static silr_status look_at(look *l, const char *model, const char *problem, silr
 
     *l = (look){0};
     if (model)
-        st = silr_hub_look(model, &l->what, &l->why);
+        st = silr_hub_look(model, &l->brief, &l->what, &l->why);
     else
         silr_fail(&l->why, SILR_EINPUT, "%s", problem ? problem : "not all of a model");
     l->runs = st == SILR_OK;
-    return st == SILR_ENOMEM || l->what.failed ? silr_fail_memory(err) : SILR_OK;
+    return st == SILR_ENOMEM || l->what.failed || l->brief.failed ? silr_fail_memory(err) : SILR_OK;
+}
+
+static void look_clear(look *l)
+{
+    silr_buf_clear(&l->brief);
+    silr_buf_clear(&l->what);
 }
 
 /* --- list ---------------------------------------------------------------------------------------- */
@@ -81,15 +87,19 @@ static void add_lines(silr_buf *b, const char *text)
     }
 }
 
-static void add_row(silr_buf *b, const silr_hub_model *m, const look *l)
+static void add_row(silr_buf *b, const silr_hub_model *m, const look *l, bool all)
 {
     silr_buf size = {0};
 
     add_size(&size, m->bytes);
-    silr_buf_printf(b, "%-44s %.12s %-14s %9s  %s\n", m->name, m->commit,
+    silr_buf_printf(b, "%-44s %.12s %-12s %9s  %-12s ", m->name, m->commit,
                     m->revision[0] ? m->revision : "-", size.data ? size.data : "",
                     l->runs ? "runs" : m->model ? "does not run" : "incomplete");
-    if (l->what.len > 0)
+    add_safe(b, l->brief.data ? l->brief.data : "");
+    while (b->len > 0 && b->data[b->len - 1] == ' ')
+        b->data[--b->len] = '\0';
+    silr_buf_putc(b, '\n');
+    if (all && l->what.len > 0)
         add_lines(b, l->what.data);
     if (!l->runs)
         add_lines(b, l->why.text);
@@ -131,8 +141,8 @@ static silr_status list(const cli_args *a, const silr_hub *h, silr_error *err)
         if (a->json)
             add_json_row(&b, &m.model[i], &l, i == 0);
         else
-            add_row(&b, &m.model[i], &l);
-        silr_buf_clear(&l.what);
+            add_row(&b, &m.model[i], &l, a->verbose);
+        look_clear(&l);
     }
     if (a->json)
         silr_buf_puts(&b, "]}\n");
@@ -226,14 +236,14 @@ static silr_status check(const cli_args *a, const silr_hub *h, silr_error *err)
     if ((st = put(&b, err)) != SILR_OK)
         goto done;
     if (f.wrong > 0)
-        st = silr_fail(err, SILR_EINPUT, "%s: %zu of %zu files are wrong; delete what they link to, and `silr "
+        st = silr_fail(err, SILR_EINPUT, "%s: %zu of %zu files wrong; delete what they link to, and `silr "
                        "models fetch` brings it anew", a->args[1], f.wrong, f.n);
     else if (!l.runs)
         st = silr_fail(err, SILR_EINPUT, "%s", l.why.text);
     else
-        cli_say("%s: %zu files, all right; silr runs it", a->args[1], f.n);
+        cli_say("%s: %zu file%s, all right; silr runs it", a->args[1], f.n, f.n == 1 ? "" : "s");
 done:
-    silr_buf_clear(&l.what);
+    look_clear(&l);
     silr_buf_clear(&b);
     silr_hub_files_clear(&f);
     silr_free(path);
@@ -264,7 +274,7 @@ static void say_got(const silr_hub_got *got, const look *l)
 
     add_size(&size, got->bytes);
     add_size(&now, got->fetched);
-    cli_say("%zu files, %s; %s of it came now", got->files, size.data ? size.data : "",
+    cli_say("%zu file%s, %s; %s of it came now", got->files, got->files == 1 ? "" : "s", size.data ? size.data : "",
             now.data ? now.data : "");
     if (!l->runs)
         silr_log(SILR_LOG_WARN, "silr cannot run it: %s", l->why.text);
@@ -289,7 +299,7 @@ static silr_status fetch(const cli_args *a, const silr_hub *h, silr_error *err)
         add_got(&b, a, &got);
         st = put(&b, err);
     }
-    silr_buf_clear(&l.what);
+    look_clear(&l);
     silr_hub_got_clear(&got);
     return st;
 }
@@ -348,7 +358,7 @@ static int models(const cli_args *a)
 const cli_command cli_models = {
     .name = "models", .operands = "ACTION [NAME]",
     .summary = "list, check and fetch local models",
-    .examples = {{"silr models list", "what is in the cache, and what of it silr runs"},
+    .examples = {{"silr models list", "what is in the cache, and what of it silr runs (-v: more)"},
                  {"silr models fetch BAAI/bge-small-en-v1.5", "what silr needs of it, from the hub"},
                  {"silr models check models/minilm", "files, hashes, weights and tokenizer of a folder"}},
     .about = "ACTION is list, check NAME or fetch NAME. NAME is a path, or ORG/NAME as on Hugging Face (with\n"

@@ -85,9 +85,10 @@ typedef struct {
 silr_status silr_hub_check(silr_hub_files *out, const char *path, silr_error *err);
 void silr_hub_files_clear(silr_hub_files *f);
 
-/* Adds what a model is, for people, and opens weights and tokenizer as a run would. SILR_EINPUT: silr
- * cannot run it; err says why, and *what has what was found out before. */
-silr_status silr_hub_look(const char *model, silr_buf *what, silr_error *err);
+/* Opens weights and tokenizer as a run would, and adds what the model is: to brief some words
+ * ("llama, 30 layers of 576"), to what several lines. SILR_EINPUT: silr cannot run it; err says why,
+ * and what was found out before is there. */
+silr_status silr_hub_look(const char *model, silr_buf *brief, silr_buf *what, silr_error *err);
 
 /* --- fetching -------------------------------------------------------------------------------- */
 
