@@ -1,7 +1,7 @@
 #!/bin/sh
 # cli.sh SILR HUB_SERVER - silr models against a hub on loopback: what it prints, and its exit codes.
 set -eu
-silr=$1 hub_server=$2
+silr=$(realpath "$1") hub_server=$(realpath "$2")
 work=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server"; rm -rf "$work"' EXIT
@@ -33,7 +33,10 @@ mkfifo hold
 "$hub_server" model acme/tiny <hold >url &
 server=$!
 exec 3>hold
-while [ ! -s url ]; do sleep 0.02; done
+while [ ! -s url ]; do
+    kill -0 "$server" || exit 1
+    sleep 0.02
+done
 HF_ENDPOINT=$(cat url)
 snapshot=cache/models--acme--tiny/snapshots/5555555555555555555555555555555555555555
 export HF_ENDPOINT
