@@ -14,6 +14,7 @@ _silr()
         'predict:label new texts'
         'show:print the table of a run'
         'report:write report.html again'
+        'models:list, check, fetch local models'
     )
     common=(
         '(-h --help)'{-h,--help}'[examples and options]'
@@ -49,6 +50,8 @@ _silr()
     predict) _arguments $common '--text[column of the text]:column:' '--id[column of the id]:column:' \
         '--json[as JSON]' ':run:_files -/' '::file:_files' ;;
     show) _arguments $common '--json[as JSON]' ':run:_files -/' ;;
+    models) _arguments $common '--revision[branch, tag or commit]:revision:' '*--include[weights that match]:glob:' \
+        '--json[as JSON]' ':action:(list check fetch)' '::model:_files' ;;
     report) _arguments $common ':run:_files -/' ;;
     esac
 }
