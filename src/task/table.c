@@ -160,7 +160,7 @@ static const silr_knob knobs[] = {
     LIMIT("annotator.max_failed", annotator.chat.max_failed, "0.01", 0, 1,
           "chat: share of texts without an answer that is tolerated; they are in failed.jsonl."),
     TEXT("annotator.cache", annotator.chat.cache,
-         "chat: file that shares answers between runs; nothing in it is asked again.", false),
+         "chat: file that shares answers between runs, those at the same time too; nothing is asked twice.", false),
     QUIET("annotator.batch", annotator.chat.batch, "false",
           "chat: ask through the Batch API: cheaper, and slow."),
     WHOLE("annotator.batch_lines", annotator.chat.batch_lines, "50000", 1, 50000,
