@@ -32,7 +32,7 @@ void silr_error_prefix(silr_error *err, const char *fmt, ...)
     if (written < 0)
         return;
     n = strlen(head);
-    memcpy(head + n, ": ", 2);
+    memcpy(head + n, ": ", sizeof ": ");
     n += 2;
     rest = strnlen(err->text, sizeof err->text - 1 - n);
     memmove(err->text + n, err->text, rest);
