@@ -11,11 +11,12 @@
  *             in none any more, to be sent again; tries: how often it was sent
  *   traffic   what happened on the way -> how often
  *
- * A cache file is an SQLite file with the same tables, application_id 0x53494c43 ("SILC"). */
+ * A cache file is an SQLite file with the same tables and those of claims.c, application_id 0x53494c43
+ * ("SILC"). Version 1 had no claims; a file of that version gets the tables. */
 #include "ledger/inside.h"
 #include <string.h>
 
-enum { CACHE_ID = 0x53494c43, CACHE_VERSION = 1 };
+enum { CACHE_ID = 0x53494c43, CACHE_VERSION = 2 };
 
 const char silr_ledger_schema[] =
     "CREATE TABLE answers(id BLOB PRIMARY KEY, model TEXT NOT NULL, origin INTEGER NOT NULL,"
@@ -53,6 +54,14 @@ static const char *const sql[L_N] = {
     [L_LINES_LEFT] = "SELECT count(*) FROM batch_lines l WHERE batch=?1"
                      " AND NOT EXISTS(SELECT 1 FROM answers WHERE id=l.id)",
     [L_LINES_DROP] = "DELETE FROM batch_lines WHERE batch=?1",
+    [L_CLAIM_GET] = "SELECT owner FROM claims WHERE id=?1",
+    [L_CLAIM_PUT] = "INSERT OR REPLACE INTO claims VALUES(?1,?2)",
+    [L_CLAIM_DROP] = "DELETE FROM claims WHERE id=?1 AND owner=?2",
+    [L_OWNER_GET] = "SELECT owner,host,pid,start,beat FROM owners WHERE owner=?1",
+    [L_OWNER_SIGN] = "INSERT INTO owners VALUES(?1,?2,?3,?4,0) ON CONFLICT(owner) DO UPDATE SET beat=beat+1",
+    [L_OWNER_DROP] = "DELETE FROM owners WHERE owner=?1",
+    [L_OWNER_CLAIMS_DROP] = "DELETE FROM claims WHERE owner=?1",
+    [L_OWNERS] = "SELECT owner,host,pid,start,beat FROM owners",
 };
 
 silr_status silr_ledger_query(ledger_file *f, ledger_query which, sqlite3_stmt **out,
@@ -95,6 +104,7 @@ silr_status silr_ledger_on(silr_ledger **out, struct sqlite3 *db, const char *pa
     l->own.db = db;
     l->own.path = path;
     l->read_only = sqlite3_db_readonly(db, "main") == 1;
+    l->lease = LEDGER_LEASE;
     return SILR_OK;
 }
 
@@ -102,8 +112,10 @@ void silr_ledger_free(silr_ledger *l)
 {
     if (!l)
         return;
+    silr_ledger_leave(l);
     close_file(&l->own, l->in_memory);
     close_file(&l->shared, true);
+    silr_free(l->watched);
     ZSTD_freeCCtx(l->pack);
     ZSTD_freeDCtx(l->unpack);
     silr_buf_clear(&l->packed);
@@ -156,14 +168,14 @@ static silr_status execute(ledger_file *f, const char *text, silr_error *err)
 }
 
 /* Is it ours? SILR_EINPUT: something else. */
-static silr_status check_cache(ledger_file *f, int64_t *tables, silr_error *err)
+static silr_status check_cache(ledger_file *f, int64_t *tables, int64_t *version, silr_error *err)
 {
-    int64_t id = 0, version = 0;
+    int64_t id = 0;
     silr_status st;
 
     if ((st = number(f, "SELECT count(*) FROM sqlite_schema", tables, err)) != SILR_OK ||
         (st = number(f, "PRAGMA application_id", &id, err)) != SILR_OK ||
-        (st = number(f, "PRAGMA user_version", &version, err)) != SILR_OK) {
+        (st = number(f, "PRAGMA user_version", version, err)) != SILR_OK) {
         if (st != SILR_EINPUT)
             return st;
         return silr_fail(err, SILR_EINPUT, "%s: not a cache of answers, or a damaged one; name another "
@@ -172,27 +184,28 @@ static silr_status check_cache(ledger_file *f, int64_t *tables, silr_error *err)
     if (id != CACHE_ID && !(*tables == 0 && id == 0))
         return silr_fail(err, SILR_EINPUT, "%s: not a cache of answers: an SQLite file of something "
                          "else; name another file in annotator.cache", f->path);
-    if (version > CACHE_VERSION)
+    if (*version > CACHE_VERSION)
         return silr_fail(err, SILR_EINPUT, "%s: a cache made by a newer silr; use that silr, or name "
                          "another file in annotator.cache", f->path);
     return SILR_OK;
 }
 
-/* Looks and, where there is nothing, makes: in one transaction, as two runs may begin at once. */
+/* Looks and makes what is missing: in one transaction, as two runs may begin at once. */
 static silr_status settle_cache(ledger_file *f, silr_error *err)
 {
-    int64_t tables = 0;
+    int64_t tables = 0, version = 0;
     char mark[120];
     silr_status st;
 
-    if ((st = check_cache(f, &tables, err)) != SILR_OK ||
+    if ((st = check_cache(f, &tables, &version, err)) != SILR_OK ||
         (st = execute(f, "BEGIN IMMEDIATE", err)) != SILR_OK ||
-        (st = check_cache(f, &tables, err)) != SILR_OK)
+        (st = check_cache(f, &tables, &version, err)) != SILR_OK)
         return st;
-    if (tables == 0) {
+    if (tables == 0 || version < CACHE_VERSION) {
         sqlite3_snprintf(sizeof mark, mark, "PRAGMA application_id=%d;PRAGMA user_version=%d",
                          CACHE_ID, CACHE_VERSION);
-        if ((st = execute(f, silr_ledger_schema, err)) != SILR_OK ||
+        if ((tables == 0 && (st = execute(f, silr_ledger_schema, err)) != SILR_OK) ||
+            (st = execute(f, silr_claims_schema, err)) != SILR_OK ||
             (st = execute(f, mark, err)) != SILR_OK)
             return st;
     }
@@ -225,7 +238,7 @@ static silr_status open_unchanging(ledger_file *f, silr_error *err)
 static silr_status open_cache(silr_ledger *l, silr_error *err)
 {
     ledger_file *f = &l->shared;
-    int64_t tables = 0;
+    int64_t tables = 0, version = 0;
     int rc = sqlite3_open_v2(f->path, &f->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
     silr_status st = rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, f->path, rc, err);
 
@@ -238,8 +251,8 @@ static silr_status open_cache(silr_ledger *l, silr_error *err)
     l->fixed = sqlite3_db_readonly(f->db, "main") == 1;
     if (!l->fixed)
         return settle_cache(f, err);
-    if ((st = check_cache(f, &tables, err)) == SILR_EIO && (st = open_unchanging(f, err)) == SILR_OK)
-        st = check_cache(f, &tables, err);
+    if ((st = check_cache(f, &tables, &version, err)) == SILR_EIO && (st = open_unchanging(f, err)) == SILR_OK)
+        st = check_cache(f, &tables, &version, err);
     if (st == SILR_OK)
         silr_log(SILR_LOG_WARN, "%s cannot be written: its answers are used, new ones are not added", f->path);
     return st;
@@ -273,7 +286,7 @@ void silr_ledger_drop_cache(silr_ledger *l, const silr_error *why)
 {
     /* What to do about it is said of the run's own file. */
     silr_log(SILR_LOG_WARN, "the cache of answers is not used: %.*s", (int)strcspn(why->text, ";"), why->text);
-    l->in_shared = false;
+    l->in_shared = l->joined = false;
     close_file(&l->shared, true);
 }
 
@@ -339,4 +352,5 @@ void silr_ledger_rollback(silr_ledger *l)
     if (l->shared.db && !sqlite3_get_autocommit(l->shared.db))
         sqlite3_exec(l->shared.db, "ROLLBACK", NULL, NULL, NULL);
     l->in_shared = false;
+    l->joined = false; /* our row may have gone with it; the next claim writes it anew */
 }

@@ -5,6 +5,7 @@
  * The pseudo-sets are then part truth: set j holds u_j pseudo-labelled texts of purities Theta_j
  * and labelled ones that are pure, of mass omega l_j, so that the risk is told
  *     Theta'_j = (Theta_j u_j + omega l_j e_j) / (u_j + omega l_j),   rho'_j ~ u_j + omega l_j.
+ * With refine.evidence: sets they are the sets of sets.c, and the truth makes two of its own.
  * All models of an iteration go through the features together. */
 #include "refine/ours.h"
 #include <math.h>
@@ -130,15 +131,18 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
     const silr_loop *l = o->loop;
     const silr_variant *v = &o->variant[at];
     const double phi = fmin(l->task->refine.labelled_mass, 0.999); /* 1 would divide by 0 */
+    const bool by_sets = silr_ours_by_sets(o, v);
+    const int *label = by_sets ? o->bin : v->label;
+    const int pure = by_sets ? (int)l->task->refine.sets : 0; /* the set of truth 0 */
     double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES], pi[SILR_MAX_CLASSES], n_learns = 0, omega;
-    silr_status st;
+    silr_status st = SILR_OK;
 
     for (size_t i = 0; i < l->sample.n; i++)
         n_learns += v->learns[i];
     omega = n_learns > 0
                 ? fmax(1, phi / (1 - phi) * ((double)o->n_covered - n_learns) / n_learns)
                 : 1;
-    if ((st = purities(o, v, omega, theta, pi, err)) != SILR_OK)
+    if (!by_sets && (st = purities(o, v, omega, theta, pi, err)) != SILR_OK)
         return st;
     for (size_t d = 0; d < l->n; d++)
         weight[d] = 1;
@@ -150,19 +154,21 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
         for (size_t i = 0; i < o->n_train; i++) {
             uint32_t r = l->row_of[o->train[i]];
             if (o->F == 1 || o->fold[r] != f)
-                s[o->train[i]] = v->label[r];
+                s[o->train[i]] = label[r];
         }
         for (size_t i = 0; i < l->sample.n; i++) {
             uint32_t d = l->sample.doc[i];
             if (v->learns[i]) {
                 weight[d] = (float)omega;
                 if (o->F == 1 || o->fold[l->row_of[d]] != f)
-                    s[d] = l->sample.truth[i];
+                    s[d] = pure + l->sample.truth[i];
             }
         }
         *m = (silr_member){.set = s, .weight = weight};
-        if ((st = silr_risk_init(&m->risk, l->task->refine.risk, l->task->refine.loss, l->K, theta,
-                                 pi, l->task->refine.lambda, err)) != SILR_OK)
+        st = by_sets ? silr_ours_set_risk(o, v, omega, &m->risk, err)
+                     : silr_risk_init(&m->risk, l->task->refine.risk, l->task->refine.loss, l->K,
+                                      theta, pi, l->task->refine.lambda, err);
+        if (st != SILR_OK)
             return st;
     }
     return SILR_OK;

@@ -260,6 +260,10 @@ silr_status silr_task_check_chat(task_box *b, silr_error *err)
         return silr_task_fail(b, &at, err, "annotator.samples is %lld at temperature 0, which gives the "
                               "same answer each time: set annotator.temperature, 0.7 for example",
                               (long long)c->samples);
+    at = silr_task_place(b, "annotator.calibrate");
+    if (c->calibrate == SILR_CALIBRATE_CONTEXTUAL && (!c->logprobs || c->samples > 1))
+        return silr_task_fail(b, &at, err, "annotator.calibrate: contextual works on log-probabilities: "
+                              "it needs annotator.logprobs: true and annotator.samples: 1");
     at = silr_task_place(b, "annotator.prompt");
     if (c->prompt_template && !strstr(c->prompt_template, "{text}"))
         return silr_task_fail(b, &at, err, "annotator.prompt has no {text}: the model would not see "

@@ -112,6 +112,12 @@ silr_status silr_task_check_annotator(task_box *b, silr_error *err)
         return silr_task_fail(b, &at, err,
                               "annotator.log_odds tells two classes apart, and there are %zu",
                               t->n_classes);
+    at = silr_task_place(b, "refine.evidence");
+    if (t->refine.evidence == SILR_EVIDENCE_SETS && t->n_classes != 2)
+        return silr_task_fail(b, &at, err,
+                              "refine.evidence: sets parts the texts by the log-odds of two classes, and "
+                              "there are %zu: use label",
+                              t->n_classes);
     return silr_task_check_chat(b, err);
 }
 

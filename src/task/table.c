@@ -12,7 +12,8 @@ static const char *const answers[] = {"names", "true-false", NULL};
 static const char *const replies[] = {"text", "json", NULL};
 static const char *const auths[] = {"bearer", "api-key", "none", NULL};
 static const char *const combines[] = {"majority", "dawid-skene", "each", NULL};
-static const char *const evidences[] = {"log-odds", "label", NULL};
+static const char *const calibrates[] = {"none", "contextual", NULL};
+static const char *const evidences[] = {"log-odds", "label", "sets", NULL};
 static const char *const classifiers[] = {"ngram", NULL};
 static const char *const weights[] = {"tfidf", "logcount", "binary", NULL};
 static const char *const recipes[] = {"silr", "paper", NULL};
@@ -135,6 +136,8 @@ static const silr_knob knobs[] = {
           "chat: tokens on top for a model that thinks before it answers.", true),
     SWITCH("annotator.logprobs", annotator.chat.logprobs, "true",
            "chat: ask for log-probabilities where the server has them."),
+    CHOICE("annotator.calibrate", annotator.chat.calibrate, "none", calibrates,
+           "chat: contextual asks once without a text and takes those log-probabilities off all others."),
     WHOLE("annotator.top_logprobs", annotator.chat.top_logprobs, "20", 0, 100,
           "chat: how many alternatives of a token to ask for; less where the server allows less.",
           true),
@@ -160,7 +163,7 @@ static const silr_knob knobs[] = {
     LIMIT("annotator.max_failed", annotator.chat.max_failed, "0.01", 0, 1,
           "chat: share of texts without an answer that is tolerated; they are in failed.jsonl."),
     TEXT("annotator.cache", annotator.chat.cache,
-         "chat: file that shares answers between runs; nothing in it is asked again.", false),
+         "chat: file that shares answers between runs, those at the same time too; nothing is asked twice.", false),
     QUIET("annotator.batch", annotator.chat.batch, "false",
           "chat: ask through the Batch API: cheaper, and slow."),
     WHOLE("annotator.batch_lines", annotator.chat.batch_lines, "50000", 1, 50000,
@@ -240,7 +243,10 @@ static const silr_knob knobs[] = {
          "Stop early when a smaller share of the texts changes its label; 0: never."),
     CHOICE("refine.evidence", refine.evidence, "log-odds", evidences,
            "What the annotator's answer counts as where it comes with log-odds (two classes): those, "
-           "recalibrated on the labelled sample; or the label alone."),
+           "recalibrated on the labelled sample; the label alone; or those, and the classifier learns from "
+           "sets of texts by them (U^m)."),
+    WHOLE("refine.sets", refine.sets, "4", 2, 60,
+          "Sets of texts by log-odds, for evidence: sets.", true),
 
     WHOLE("report.examples", report.examples, "50", 0, 10000,
           "Changed texts that the report shows.", false),

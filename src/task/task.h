@@ -26,7 +26,8 @@ typedef enum { SILR_ANSWERS_NAMES, SILR_ANSWERS_TRUE_FALSE } silr_answers;
 typedef enum { SILR_REPLY_TEXT, SILR_REPLY_JSON } silr_reply_format;
 typedef enum { SILR_AUTH_BEARER, SILR_AUTH_API_KEY, SILR_AUTH_NONE } silr_auth;
 typedef enum { SILR_COMBINE_MAJORITY, SILR_COMBINE_DAWID_SKENE, SILR_COMBINE_EACH } silr_combine;
-typedef enum { SILR_EVIDENCE_LOG_ODDS, SILR_EVIDENCE_LABEL } silr_evidence_kind;
+typedef enum { SILR_CALIBRATE_NONE, SILR_CALIBRATE_CONTEXTUAL } silr_calibrate_kind;
+typedef enum { SILR_EVIDENCE_LOG_ODDS, SILR_EVIDENCE_LABEL, SILR_EVIDENCE_SETS } silr_evidence_kind;
 typedef enum { SILR_CLASSIFIER_NGRAM } silr_classifier_kind;
 typedef enum { SILR_RECIPE_SILR, SILR_RECIPE_PAPER } silr_recipe;
 typedef enum { SILR_METRIC_ACCURACY, SILR_METRIC_BALANCED } silr_metric;
@@ -74,6 +75,7 @@ typedef struct {
     int64_t reasoning_tokens; /* on top, for models that think first */
     bool logprobs;         /* ask for them where the server has them */
     int64_t top_logprobs;
+    silr_calibrate_kind calibrate; /* what is taken from the log-probabilities */
     int64_t samples;       /* answers a text; their votes are the label */
     char *parameters;      /* further members of the request, a JSON object; NULL: none */
     int64_t self_refine;   /* rounds in which the model checks its own answer */
@@ -171,6 +173,7 @@ struct silr_task {
         bool safe;               /* iterate only if P(D > 0) >= 0.9 */
         double stop_flips;       /* stop early when fewer texts change: share of the pool */
         silr_evidence_kind evidence;  /* what the annotator's answer counts as, where log-odds exist */
+        int64_t sets;                 /* of texts, by log-odds, for evidence sets */
     } refine;
 
     struct {

@@ -259,6 +259,10 @@ static const struct {
      "dir/task.yaml:3:19: annotator.column is missing: name the column with the first labels"},
     {"classes: [a, b, c]\ncorpus: {files: x, text: t}\nannotator: {kind: column, log_odds: o}\n",
      "dir/task.yaml:3:37: annotator.log_odds tells two classes apart, and there are 3"},
+    {"classes: [a, b, c]\ncorpus: {files: x, text: t}\nannotator: {kind: column, column: o}\n"
+     "refine: {evidence: sets}\n",
+     "dir/task.yaml:4:20: refine.evidence: sets parts the texts by the log-odds of two classes, and there "
+     "are 3: use label"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: rules}\n",
      "dir/task.yaml:3:19: annotator.rules is missing: give a pattern for each class, or a lexicon"},
     {"classes: [a, b, c]\ncorpus: {files: x, text: t}\nannotator: {kind: rules, lexicon: l.tsv}\n",
