@@ -181,10 +181,8 @@ static void *json_take(size_t bytes)
 {
     enum { first = 16 }; /* the size of such a buffer at the start: nothing is in it yet */
     static _Thread_local size_t failed;
-    void *p = NULL;
+    void *p = granted(failed == 0 ? silr_malloc(bytes) : NULL);
 
-    if (failed == 0)
-        p = silr_malloc(bytes);
     if (!p)
         failed = (failed == 0 || failed == bytes) && bytes > first ? bytes : 0;
     return p;
