@@ -283,7 +283,7 @@ silr_status silr_model_annotator_new(silr_annotator **out, const silr_task *task
         return silr_fail(err, SILR_EBUG, "a model's answers need a ledger to be kept in");
     if (!(m = silr_calloc(1, sizeof *m)))
         return silr_fail_memory(err);
-    m->base = (silr_annotator){"chat", true, annotate, model_free};
+    m->base = (silr_annotator){.kind = "chat", .commits = true, .annotate = annotate, .free = model_free};
     m->task = task;
     m->means = *means;
     silr_buf_printf(&what, "asking %.60s", silr_task_annotator(task));

@@ -4,6 +4,7 @@
 #include "annotate/annotator.h"
 #include "chat/chat.h"
 #include "cli/cli.h"
+#include "engine/engine.h"
 #include "formats/formats.h"
 #include "http/http.h"
 #include "priors/priors.h"
@@ -230,16 +231,70 @@ static silr_status endpoint(sheet *s, const silr_task *task, silr_error *err)
     return st;
 }
 
-static silr_status endpoints(sheet *s, const silr_task *task, silr_error *err)
+static void model_fact(void *ctx, const char *name, const char *value, uint64_t number)
+{
+    if (value)
+        text(ctx, "model", name, "%s", value);
+    else
+        count(ctx, "model", name, number);
+}
+
+/* What a model will take, known before it is loaded. */
+static void memory_needed(sheet *s, const silr_weights *w, silr_weights_kept keep)
+{
+    const silr_engine_opts opts = {.keep = keep};
+    size_t weights, work;
+
+    if (silr_engine_estimate(w, &opts, 0, &weights, &work, NULL) == SILR_OK)
+        text(s, "model", "memory", "%zu MiB for the weights, %zu MiB for the work", weights >> 20,
+             (work >> 20) + 1);
+}
+
+static silr_status model_sections(sheet *s, const char *path, silr_weights_kept keep, silr_error *err)
+{
+    silr_weights *w = NULL;
+    silr_status st = silr_weights_open(&w, path, err);
+
+    text(s, "model", "file", "%s", path);
+    if (st == SILR_OK) {
+        silr_weights_facts(w, model_fact, s);
+        st = silr_weights_intact(w, err);
+        if (st == SILR_OK)
+            memory_needed(s, w, keep);
+    }
+    text(s, "model check", "problem", "%s", st == SILR_OK ? "none" : err->text);
+    silr_weights_free(w);
+    return st;
+}
+
+/* A model that annotates in this process: its file is looked at, not loaded. */
+static silr_status local_model(sheet *s, const silr_task *task, silr_error *err)
+{
+    char *path = NULL;
+    silr_status st = silr_model_find(&path, task, task->annotator.chat.model, err);
+
+    if (st == SILR_OK)
+        st = model_sections(s, path, (silr_weights_kept)task->annotator.weights, err);
+    else
+        text(s, "model", "problem", "%s", err->text);
+    silr_free(path);
+    return st;
+}
+
+static silr_status one_model(sheet *s, const silr_task *task, silr_error *err)
+{
+    if (task->annotator.kind == SILR_ANNOTATOR_LOCAL)
+        return local_model(s, task, err);
+    return task->annotator.kind == SILR_ANNOTATOR_CHAT ? endpoint(s, task, err) : SILR_OK;
+}
+
+static silr_status asked_models(sheet *s, const silr_task *task, silr_error *err)
 {
     const silr_task *used = silr_task_in_use(task);
-    silr_status st = SILR_OK, one;
+    silr_status st = one_model(s, used, err), one;
 
-    if (used->annotator.kind == SILR_ANNOTATOR_CHAT)
-        return endpoint(s, used, err);
     for (size_t i = 0; i < used->annotator.n_members; i++)
-        if (used->annotator.member[i]->annotator.kind == SILR_ANNOTATOR_CHAT &&
-            (one = endpoint(s, used->annotator.member[i], err)) != SILR_OK)
+        if ((one = one_model(s, used->annotator.member[i], err)) != SILR_OK)
             st = one;
     return st;
 }
@@ -263,7 +318,7 @@ static silr_status task_sections(sheet *s, const cli_args *a, silr_error *err)
         goto done;
     corpus(s, &w);
     if (silr_task_asks(task)) {
-        st = endpoints(s, task, err);
+        st = asked_models(s, task, err);
         goto done;
     }
     if ((st = silr_session_annotate(&w, err)) != SILR_OK)
@@ -283,29 +338,6 @@ done:
     return st;
 }
 
-static void model_fact(void *ctx, const char *name, const char *value, uint64_t number)
-{
-    if (value)
-        text(ctx, "model", name, "%s", value);
-    else
-        count(ctx, "model", name, number);
-}
-
-static silr_status model_sections(sheet *s, const char *path, silr_error *err)
-{
-    silr_weights *w = NULL;
-    silr_status st = silr_weights_open(&w, path, err);
-
-    text(s, "model", "file", "%s", path);
-    if (st == SILR_OK) {
-        silr_weights_facts(w, model_fact, s);
-        st = silr_weights_intact(w, err);
-    }
-    text(s, "model check", "problem", "%s", st == SILR_OK ? "none" : err->text);
-    silr_weights_free(w);
-    return st;
-}
-
 static int doctor(const cli_args *a)
 {
     sheet s = {.json = a->json};
@@ -316,7 +348,7 @@ static int doctor(const cli_args *a)
     machine(&s, a);
     libraries(&s);
     if (a->n_args > 0)
-        st = silr_weights_looks(a->args[0]) ? model_sections(&s, a->args[0], &err)
+        st = silr_weights_looks(a->args[0]) ? model_sections(&s, a->args[0], SILR_WEIGHTS_AUTO, &err)
                                             : task_sections(&s, a, &err);
     if (s.json)
         silr_buf_puts(&s.out, "}}\n");

@@ -26,7 +26,6 @@ const char *const silr_task_list_path[LIST_N] = {
 static const struct {
     const char *path, *value, *use;
 } later[] = {
-    {"annotator.kind", "local", "chat, with a server of your own"},
     {"classifier.kind", "frozen", "ngram"},
     {"classifier.kind", "qlora", "ngram"},
 };

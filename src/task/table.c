@@ -7,7 +7,10 @@
 #include "task/inside.h"
 
 static const char *const formats[] = {"auto", "jsonl", "csv", "tsv", "fasttext", "plain", NULL};
-static const char *const annotators[] = {"column", "rules", "chat", "several", NULL};
+static const char *const annotators[] = {"column", "rules", "chat", "local", "several", NULL};
+static const char *const talks[] = {"auto", "none", "chatml", "llama2", "llama3", "mistral", "gemma",
+                                    "phi3", "zephyr", NULL};
+static const char *const kept[] = {"auto", "f32", "as-filed", NULL};
 static const char *const answers[] = {"names", "true-false", NULL};
 static const char *const replies[] = {"text", "json", NULL};
 static const char *const auths[] = {"bearer", "api-key", "none", NULL};
@@ -90,8 +93,8 @@ static const silr_knob knobs[] = {
          "CSV or JSONL file with the columns id and label: hand-checked labels.", true),
 
     {"annotator.kind", SILR_KNOB_ENUM, AT(annotator.kind), NULL, 0, 0, annotators,
-     "Where the first labels come from: a column of the corpus, rules, a language model, or several "
-     "of these.",
+     "Where the first labels come from: a column of the corpus, rules, a language model behind an "
+     "endpoint (chat) or in this process (local), or several of these.",
      true},
     TEXT("annotator.name", annotator.name,
          "Name in tables of several annotators; default: the model, the column or the kind.", true),
@@ -113,19 +116,19 @@ static const silr_knob knobs[] = {
          "chat: base address of the endpoint, as in http://localhost:8080/v1; default: the variable "
          "OPENAI_BASE_URL, else OpenAI's.",
          true),
-    TEXT("annotator.model", annotator.chat.model, "chat: name of the model.", true),
+    TEXT("annotator.model", annotator.chat.model, "chat: name of the model. local: its file (GGUF) or folder.", true),
     TEXT("annotator.key_env", annotator.chat.key_env,
          "chat: the environment variable that holds the key; default OPENAI_API_KEY.", false),
     SETTING("annotator.auth", annotator.chat.auth, "bearer", auths,
             "chat: how the key is sent: as Authorization: Bearer, as api-key, or not at all."),
     TEXT("annotator.instruction", annotator.chat.instruction,
-         "chat: what the model is told first; default: silr's own words.", true),
+         "chat, local: what the model is told first; default: silr's own words.", true),
     TEXT("annotator.prompt", annotator.chat.prompt_template,
-         "chat: a template for the whole prompt with {instruction}, {question}, {classes}, "
+         "chat, local: a template for the whole prompt with {instruction}, {question}, {classes}, "
          "{examples} and {text}; default: silr's own.",
          true),
     CHOICE("annotator.answers", annotator.chat.answers, "names", answers,
-           "chat: what the model answers with: names of classes, or (two classes) true and false."),
+           "chat, local: what the model answers with: names of classes, or (two classes) true and false."),
     CHOICE("annotator.format", annotator.chat.format, "text", replies,
            "chat: the answer as a word, or as JSON by a schema, where the server knows how."),
     REAL("annotator.temperature", annotator.chat.temperature, "0", 0, 2,
@@ -137,14 +140,14 @@ static const silr_knob knobs[] = {
     SWITCH("annotator.logprobs", annotator.chat.logprobs, "true",
            "chat: ask for log-probabilities where the server has them."),
     CHOICE("annotator.calibrate", annotator.chat.calibrate, "none", calibrates,
-           "chat: contextual asks once without a text and takes those log-probabilities off all others."),
+           "chat, local: contextual asks once without a text and takes those log-probabilities off all others."),
     WHOLE("annotator.top_logprobs", annotator.chat.top_logprobs, "20", 0, 100,
           "chat: how many alternatives of a token to ask for; less where the server allows less.",
           true),
     WHOLE("annotator.samples", annotator.chat.samples, "1", 1, 100,
           "chat: answers a text; their majority is the label, its share the confidence.", true),
     WHOLE("annotator.self_refine", annotator.chat.self_refine, "0", 0, 20,
-          "chat: rounds in which the model checks its own answer, measured beside refinement.", true),
+          "chat, local: rounds in which the model checks its own answer, measured beside refinement.", true),
     WHOLE("annotator.concurrency", annotator.chat.concurrency, "64", 1, 4096,
           "chat: most requests at once; silr finds out how many the server bears.", false),
     WHOLE("annotator.retries", annotator.chat.retries, "8", 0, 100,
@@ -172,6 +175,15 @@ static const silr_knob knobs[] = {
           "chat: longest pause in seconds between two looks at a batch; the first are shorter."),
     LIMIT("annotator.batch_discount", annotator.chat.batch_discount, "0.5", 0, 1,
           "chat: what an answer of a batch costs, as a share of its price in annotator.prices."),
+
+    CHOICE("annotator.talk", annotator.talk, "auto", talks,
+           "local: how the model's conversations are written; auto: as its file says, none: a plain "
+           "page that ends with \"Answer:\"."),
+    REAL("annotator.margin", annotator.margin, "0", 0, 1e3,
+         "local: abstains where the log-probabilities of the two likeliest classes are closer."),
+    SETTING("annotator.weights", annotator.weights, "auto", kept,
+            "local: keep the weights as 32-bit floats (fast), or as the file has them (small); auto: "
+            "floats where they fit into half of the free memory."),
 
     CHOICE("annotator.combine", annotator.combine, "majority", combines,
            "several: how their labels become one: most votes, Dawid-Skene, or each refined on its "

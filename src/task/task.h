@@ -21,7 +21,9 @@ typedef enum { SILR_FORMAT_AUTO, SILR_FORMAT_JSONL, SILR_FORMAT_CSV, SILR_FORMAT
 typedef enum { SILR_LABELLED_COUNT, SILR_LABELLED_FILE, SILR_LABELLED_GIVEN, SILR_LABELLED_ORACLE,
                SILR_LABELLED_NONE } silr_labelled_kind;
 typedef enum { SILR_ANNOTATOR_COLUMN, SILR_ANNOTATOR_RULES, SILR_ANNOTATOR_CHAT,
-               SILR_ANNOTATOR_SEVERAL } silr_annotator_kind;
+               SILR_ANNOTATOR_LOCAL, SILR_ANNOTATOR_SEVERAL } silr_annotator_kind;
+enum { SILR_TALK_PAGE = 1 };
+typedef enum { SILR_KEPT_AUTO, SILR_KEPT_F32, SILR_KEPT_AS_FILED } silr_weight_form; /* weights of a model */
 typedef enum { SILR_ANSWERS_NAMES, SILR_ANSWERS_TRUE_FALSE } silr_answers;
 typedef enum { SILR_REPLY_TEXT, SILR_REPLY_JSON } silr_reply_format;
 typedef enum { SILR_AUTH_BEARER, SILR_AUTH_API_KEY, SILR_AUTH_NONE } silr_auth;
@@ -135,6 +137,10 @@ struct silr_task {
         char *name;              /* in tables of several; NULL: the model, the column or the kind */
         char *log_odds;          /* column: log P(class 0) - log P(class 1) of the old answer; NULL */
         silr_chat_settings chat;
+        int talk;                /* local: how the model's conversations are written; 0: as it says,
+                                    SILR_TALK_PAGE: a plain page, then as in tokenizer.h plus 1 */
+        silr_weight_form weights;       /* local */
+        double margin;           /* local: abstains where the two likeliest classes are so close */
         silr_combine combine;    /* several: how their labels become one */
         char *use;               /* several: this one alone; NULL: all */
         size_t n_members;
@@ -221,9 +227,11 @@ void silr_task_reference(silr_buf *out);
 
 /* What the annotator is called in tables: annotator.name, else its model, column or kind. */
 const char *silr_task_annotator(const silr_task *task);
+/* Is this one annotator a language model, which is given a prompt (chat, local)? */
+bool silr_task_prompts(const silr_task *task);
 /* The task that is annotated by: the member that annotator.use names, or the task itself. */
 const silr_task *silr_task_in_use(const silr_task *task);
-/* Does annotating ask a model? Then it costs, and is not done for a look. */
+/* Does annotating ask a model? Then it costs money or time, and is not done for a look. */
 bool silr_task_asks(const silr_task *task);
 
 /* Index of a class by name, or SILR_NO_LABEL. */

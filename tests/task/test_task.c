@@ -207,9 +207,18 @@ static const struct {
      "dir/task.yaml:4:16: refine.risk is \"nnpu\", not pn, uu or robust-uu"},
     {LEAST "classifier: {model: x, kind: frozen}\n",
      "dir/task.yaml:4:30: classifier kind \"frozen\" is not in this version of silr: use ngram"},
-    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local, model: m}\n",
-     "dir/task.yaml:3:19: annotator kind \"local\" is not in this version of silr: use chat, with a "
-     "server of your own"},
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local}\n",
+     "dir/task.yaml:3:19: annotator.model is missing: name the model's file or folder, as in {kind: "
+     "local, model: SmolLM2-135M-Instruct.Q4_1.gguf}"},
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local, model: m, samples: 3}\n",
+     "dir/task.yaml:3:45: annotator.samples is for chat: a local model's answer is computed, not drawn, "
+     "and comes with its probability"},
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local, model: m, format: json}\n",
+     "dir/task.yaml:3:44: annotator.format: json is for chat: of a local model the probabilities of the "
+     "classes' names are computed; use text"},
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local, model: m, talk: x}\n",
+     "dir/task.yaml:3:42: annotator.talk is \"x\", not auto, none, chatml, llama2, llama3, mistral, gemma, "
+     "phi3 or zephyr"},
     {LEAST "seed: 1\nseed: 2\n", "dir/task.yaml:5:1: key \"seed\" stands twice (first in line 4)"},
     {LEAST "labelled: {count: 5, file: x}\n",
      "dir/task.yaml:4:22: labelled takes either count or file, not both"},
