@@ -6,9 +6,7 @@
 
 #define LANES 16
 #define ROWS 8 /* 8 rows x 2 vectors of sums: enough to hide how long one takes */
-#define TARGET                                                                                     \
-    __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c,"                      \
-                          "prefer-vector-width=512")))
+#define TARGET __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")))
 #define KERNELS silr_kernels_avx512
 #define KERNELS_NAME "AVX-512"
 typedef __m512 vec;
