@@ -1,10 +1,11 @@
 /* tokens.c - ids of many strings, for bench/tokens.py to compare with the peers'; and how fast.
  *
- *     bench_tokens MODEL [frame] [trusted] [time SECONDS] [decode] < strings > ids
+ *     bench_tokens MODEL [frame] [trusted] [time SECONDS] [decode | talk] < strings > ids
  *
  * Strings come and lists of ids go as u32 count, then bytes or u32s; with decode, lists come and strings
  * go. With time, all of it is encoded again and again for so long: seconds of loading, bytes and seconds
- * of encoding go to stdout instead. */
+ * of encoding go to stdout instead. With talk, a string is a conversation: one byte (1: an answer is
+ * begun), then for each turn its role, u32 length, text. */
 #include "tokenizer/tokenizer.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,11 +92,36 @@ static void decode_all(const silr_tokenizer *t, const strings *s)
     silr_buf_clear(&b);
 }
 
+static void talk_all(const silr_tokenizer *t, const strings *s)
+{
+    silr_turn turn[16];
+    silr_tokens ids = {0};
+    silr_error err;
+
+    for (size_t i = 0; i < s->n; i++) {
+        const char *p = s->bytes + s->piece[i].at, *end = p + s->piece[i].len;
+        bool open = *p++ == 1;
+        uint32_t len, n = 0;
+        for (; p < end && n < 16; p += len) {
+            memcpy(&len, p + 1, 4);
+            turn[n++] = (silr_turn){(silr_role)*p, p + 5, len};
+            p += 5;
+        }
+        ids.n = 0;
+        if (silr_tokenizer_talk_encode(t, silr_tokenizer_talk(t), turn, 0, n, open, &ids, &err) != SILR_OK)
+            die(err.text);
+        n = (uint32_t)ids.n;
+        fwrite(&n, 4, 1, stdout);
+        fwrite(ids.id, 4, n, stdout);
+    }
+    silr_tokens_clear(&ids);
+}
+
 int main(int argc, char **argv)
 {
     silr_encode_opts o = {0};
     double seconds = 0, loaded, begin;
-    bool decode = false;
+    bool decode = false, talk = false;
     size_t rounds = 0, bytes = 0;
     strings s = {0};
     silr_tokenizer *t;
@@ -107,6 +133,7 @@ int main(int argc, char **argv)
         o.frame = o.frame || strcmp(argv[i], "frame") == 0;
         o.trusted = o.trusted || strcmp(argv[i], "trusted") == 0;
         decode = decode || strcmp(argv[i], "decode") == 0;
+        talk = talk || strcmp(argv[i], "talk") == 0;
         if (strcmp(argv[i], "time") == 0 && i + 1 < argc)
             seconds = atof(argv[++i]);
     }
@@ -117,6 +144,8 @@ int main(int argc, char **argv)
     read_all(&s, decode ? 4 : 1);
     if (decode)
         decode_all(t, &s);
+    else if (talk)
+        talk_all(t, &s);
     else if (seconds <= 0)
         encode_all(t, &s, &o, true);
     else {

@@ -83,7 +83,7 @@ def generated(rng, n):
 def strings():
     rng = random.Random(5)
     real = real_texts()
-    out = [s.encode() for s in real]
+    out = [s.encode() for s in real if len(s) <= 300]
     while real and len(out) < how_many * 0.55: # parts of them
         s = rng.choice(real)
         a = rng.randrange(len(s))
@@ -243,7 +243,7 @@ def small(real):
     make('small-punctuation', m.BPE(unk_token='<unk>', fuse_unk=True), tr.BpeTrainer(vocab_size=1500, special_tokens=['<unk>']),
          n.NFC(), p.Sequence([p.WhitespaceSplit(), p.Punctuation('contiguous'), p.Digits(individual_digits=False)]))
     make('small-metaspace', m.Unigram(), tr.UnigramTrainer(vocab_size=1500, unk_token='<unk>', special_tokens=['<unk>']),
-         n.NFKC(), p.Metaspace(prepend_scheme='first', split=False))
+         n.NFKC(), p.Metaspace(prepend_scheme='first', split=True))
     make('small-split', m.BPE(unk_token='<unk>'), tr.BpeTrainer(vocab_size=1500, special_tokens=['<unk>']),
          n.Sequence([n.NFD(), n.Replace(Regex(r' {2,}'), ' ')]),
          p.Sequence([p.Split(Regex(r'\w+'), 'merged_with_previous', True), p.Split(' ', 'merged_with_next'), p.Split(Regex(r'[aeiou]+'), 'removed')]))
@@ -342,6 +342,69 @@ def speed(peer, path, real):
         done += size
     return loaded * 1e3, peer_loaded * 1e3, nbytes / spent / 1e6, done / (time.thread_time() - begin) / 1e6
 
+# --- conversations: the models' own templates, as transformers renders them --------------------------
+
+ROLES = ['system', 'user', 'assistant']
+
+def conversation(rng, items, trim_ok, systems):
+    text = lambda: rng.choice(items)
+    turns = [(0, text())] if systems and rng.random() < .5 else []
+    turns.append((1, text()))
+    if not turns[0][0] == 0 or systems == 2:
+        for _ in range(rng.randrange(3)):
+            turns += [(2, text()), (1, text())]
+    return turns
+
+def templates():
+    t = lambda name: open(os.path.join(models, 'templates', name + '.jinja'), encoding='utf-8').read()
+    llama3 = ('json-llama-3', lambda: bpe('json-llama-3', os.path.join(models, 'ggml-vocab-llama-bpe.gguf'), seq(split(LLAMA3 % r'\p{N}{1,3}'), PLAIN), ignore_merges=True))
+    qwen = ('json-qwen2', lambda: bpe('json-qwen2', os.path.join(models, 'ggml-vocab-qwen2.gguf'), seq(split(LLAMA3 % r'\p{N}'), PLAIN), {'type': 'NFC'}))
+    phi = ('json-phi-3', lambda: spm_as_bpe('json-phi-3', os.path.join(models, 'ggml-vocab-phi-3.gguf')))
+    smollm = [p for p in glob.glob(os.path.join(models, 'SmolLM2*.gguf'))]
+    out = []
+    if smollm:
+        from gguf import GGUFReader
+        own = GGUFReader(smollm[0]).fields['tokenizer.chat_template'].contents()
+        out.append(('smollm2', own, ('json-smollm2', lambda: bpe('json-smollm2', smollm[0], seq({'type': 'Digits', 'individual_digits': True}, GPT2))), 2, '<|im_start|>', '<|im_end|>', []))
+    if os.path.exists(os.path.join(models, 'templates')):
+        out += [('qwen2.5', t('Qwen-Qwen2.5-7B-Instruct'), qwen, 2, None, '<|im_end|>', []),
+                ('llama-3.1', t('meta-llama-Llama-3.1-8B-Instruct'), llama3, 2, '<|begin_of_text|>', '<|eot_id|>', []),
+                ('llama-3.3', t('meta-llama-Llama-3.3-70B-Instruct'), llama3, 2, '<|begin_of_text|>', '<|eot_id|>', []),
+                ('gemma-2', t('google-gemma-2-2b-it'), phi, 0, '<s>', '</s>', ['<start_of_turn>', '<end_of_turn>']),
+                ('phi-3.5', t('microsoft-Phi-3.5-mini-instruct'), phi, 2, '<s>', '</s>', []),
+                ('mistral-nemo', t('mistralai-Mistral-Nemo-Instruct-2407'), phi, 1, '<s>', '</s>', ['[INST]', '[/INST]'])]
+    return out
+
+def talks(items):
+    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer, AddedToken
+    rng = random.Random(9)
+    texts = [s.decode('utf-8', 'replace') for s in items[:20000]]
+    texts = [s for s in texts if s.strip() and not any(w in s for w in ('<|', '<s>', '</s>', '[INST', '[/INST', '<unk'))]
+    print('\n| template | conversations | differ |\n|---|---|---|')
+    for name, template, (base, make), systems, bos, eos, extra in templates():
+        make()
+        folder = os.path.join(work, 'talk-' + name)
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, 'tokenizer.json')
+        peer = Tokenizer.from_file(os.path.join(work, base, 'tokenizer.json'))
+        peer.add_special_tokens([AddedToken(s, normalized=False) for s in extra])
+        peer.save(path)
+        json.dump(dict(bos_token=bos, eos_token=eos, chat_template=template), open(os.path.join(folder, 'tokenizer_config.json'), 'w'))
+        t = PreTrainedTokenizerFast(tokenizer_file=path, bos_token=bos, eos_token=eos, chat_template=template)
+        asked, theirs = [], []
+        for _ in range(500):
+            turns, opened = conversation(rng, texts, False, systems), rng.random() < .5 or name == 'phi-3.5'
+            text = t.apply_chat_template([dict(role=ROLES[r], content=s) for r, s in turns], tokenize=False, add_generation_prompt=opened)
+            theirs.append(tuple(peer.encode(text, add_special_tokens=False).ids))
+            asked.append(bytes([opened]) + b''.join(bytes([r]) + struct.pack('<I', len(s.encode())) + s.encode() for r, s in turns))
+        ours = silr(folder, pack(asked), 'talk')
+        wrong = [i for i in range(len(asked)) if tuple(ours[i]) != theirs[i]]
+        for i in wrong[:int(os.environ.get('SHOW', '3'))]:
+            show(name, 'talk', asked[i], ours[i], theirs[i])
+            print(peer.decode(list(ours[i]), skip_special_tokens=False)[:1000], '\n---\n', peer.decode(list(theirs[i]), skip_special_tokens=False)[:1000], file=sys.stderr)
+        print(f'| {name} | {len(asked)} | {len(wrong)} |', flush=True)
+
 def main():
     os.environ['TOKENIZERS_PARALLELISM'] = 'false'
     os.environ['RAYON_NUM_THREADS'] = '1'
@@ -358,5 +421,7 @@ def main():
         load, peer_load, ours, theirs = speed(peer, path, real) if seconds > 0 else (0, 0, 0, 1)
         print(f'| {name} | {peer} | {r[0][0]} | {r[0][1]} | {r[1][1]} of {r[1][0]} | {r[2][1]} of {r[2][0]} | {load:.0f} | '
               f'{peer_load:.0f} | {ours:.1f} | {theirs:.1f} | {ours / theirs:.1f} |', flush=True)
+    if not only or 'talk' in only:
+        talks(items)
 
 main()
