@@ -145,7 +145,7 @@ silr_status silr_tok_merges(silr_tokenizer *t, const silr_merge_rule *rule, size
     for (size_t i = 0; i < n; i++) {
         uint64_t pair = (uint64_t)rule[i].left << 32 | rule[i].right;
         size_t at = (pair * 0x9e3779b97f4a7c15u) >> 20 & t->merge_mask;
-        if (rule[i].id == SILR_TOK_NONE || (t->token[rule[i].id].flags & TOKEN_SPECIAL))
+        if (rule[i].id == SILR_TOK_NONE)
             continue;
         while (t->merge[at].pair != UINT64_MAX && t->merge[at].pair != pair)
             at = (at + 1) & t->merge_mask;
@@ -338,12 +338,21 @@ static silr_status find_ends(silr_tokenizer *t, silr_error *err)
     return SILR_OK;
 }
 
+/* No merge makes a special token. */
+static void bar_specials(silr_tokenizer *t)
+{
+    for (size_t i = 0; t->merge && i <= t->merge_mask; i++)
+        if (t->merge[i].pair != UINT64_MAX && (t->token[t->merge[i].id].flags & TOKEN_SPECIAL))
+            t->merge[i].rank = UINT32_MAX;
+}
+
 static silr_status model_tables(silr_tokenizer *t, silr_error *err)
 {
     silr_status st;
 
     switch (t->model) {
     case MODEL_BPE:
+        bar_specials(t);
         if (!(t->whole = silr_calloc(t->n, sizeof *t->whole)))
             return silr_fail_memory(err);
         return silr_tok_map_build(&t->map, t->token, t->n, false, err);

@@ -31,7 +31,7 @@ const uint16_t silr_tok_ascii[128] = {
 };
 
 static const uint16_t of_category[] = {
-    [UTF8PROC_CATEGORY_CN] = CHAR_OTHER,
+    [UTF8PROC_CATEGORY_CN] = 0,
     [UTF8PROC_CATEGORY_LU] = CHAR_LETTER | W,
     [UTF8PROC_CATEGORY_LL] = CHAR_LETTER | W,
     [UTF8PROC_CATEGORY_LT] = CHAR_LETTER | W,
@@ -74,6 +74,39 @@ unsigned silr_tok_class_of(uint32_t c)
              (c >= 0x1f170 && c <= 0x1f189))
         class |= W;
     return class;
+}
+
+/* Marks, punctuation and format characters that came after Unicode 8, which is what the tokenizers
+ * library's BERT steps know; what lies between them in a range is of no interest to these. */
+static const uint32_t newer[][2] = {
+    {0x61d, 0x61d},     {0x7fd, 0x7fd},     {0x890, 0x8e2},     {0x9fd, 0x9fe},     {0xa76, 0xa76},
+    {0xafa, 0xaff},     {0xb55, 0xb55},     {0xc04, 0xc3c},     {0xc77, 0xc77},     {0xc84, 0xc84},
+    {0xd00, 0xd00},     {0xd3b, 0xd3c},     {0xd81, 0xd81},     {0xeba, 0xeba},     {0xece, 0xece},
+    {0x180f, 0x1886},   {0x1abf, 0x1ace},   {0x1b7d, 0x1b7e},   {0x1df6, 0x1dfb},   {0x2e43, 0x2e5d},
+    {0xa82c, 0xa82c},   {0xa8c5, 0xa8c5},   {0xa8ff, 0xa8ff},   {0xa9bd, 0xa9bd},   {0x10d24, 0x10f89},
+    {0x11070, 0x11074}, {0x110c2, 0x110cd}, {0x111cf, 0x111cf}, {0x1123e, 0x11241}, {0x1133b, 0x1133b},
+    {0x11438, 0x1145e}, {0x11660, 0x1166c}, {0x116b9, 0x116b9}, {0x1182f, 0x11fff}, {0x12ff1, 0x13455},
+    {0x16e97, 0x16f4f}, {0x16fe2, 0x16fe4}, {0x1cf00, 0x1cf46}, {0x1e000, 0x1e4ef}, {0x1e944, 0x1e95f},
+};
+
+unsigned silr_tok_class_8(uint32_t c)
+{
+    size_t lo = 0, hi = sizeof newer / sizeof *newer;
+
+    if (c < 0x61d)
+        return silr_tok_class(c);
+    if (c == 0x166d || c == 0x111c9) /* since then a symbol, a mark */
+        return CHAR_PUNCT;
+    if (c == 0x1734)
+        return CHAR_MARK | CHAR_NONSPACING;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (newer[mid][1] < c)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < sizeof newer / sizeof *newer && newer[lo][0] <= c ? CHAR_LETTER : silr_tok_class(c);
 }
 
 void silr_tok_put(silr_buf *b, uint32_t c)

@@ -13,13 +13,14 @@ enum {
     CHAR_MARK = 8,       /* \p{M} */
     CHAR_NONSPACING = 16, /* \p{Mn} */
     CHAR_PUNCT = 32,     /* \p{P} */
-    CHAR_OTHER = 64,     /* \p{C}: control, format, private, not assigned */
+    CHAR_OTHER = 64,     /* control, format, private use */
     CHAR_SYMBOL = 128,   /* \p{S} */
     CHAR_WORD = 256      /* \w: alphabetic, marks, decimal digits, connectors, joiners */
 };
 
 extern const uint16_t silr_tok_ascii[128];
 unsigned silr_tok_class_of(uint32_t c); /* from 0x80 */
+unsigned silr_tok_class_8(uint32_t c);  /* marks, punctuation and the like as Unicode 8 has them */
 static inline unsigned silr_tok_class(uint32_t c)
 {
     return c < 0x80 ? silr_tok_ascii[c] : silr_tok_class_of(c);

@@ -154,7 +154,7 @@ static silr_status read_merges(silr_tokenizer *t, const silr_gguf *g, silr_error
 
 /* --- the four models --------------------------------------------------------------------------- */
 
-static silr_status bpe(silr_tokenizer *t, const silr_gguf *g, silr_error *err)
+static silr_status bpe(silr_tokenizer *t, const silr_gguf *g, bool *add_bos, silr_error *err)
 {
     const char *pre = "default";
     size_t len = strlen(pre);
@@ -162,7 +162,7 @@ static silr_status bpe(silr_tokenizer *t, const silr_gguf *g, silr_error *err)
 
     t->byte_level = true;
     (void)silr_gguf_string(g, KEY("pre"), &pre, &len);
-    if ((st = silr_tok_read_pre(t, pre, len, err)) != SILR_OK)
+    if ((st = silr_tok_read_pre(t, pre, len, add_bos, err)) != SILR_OK)
         return st;
     return read_merges(t, g, err);
 }
@@ -239,14 +239,14 @@ static silr_status bert(silr_tokenizer *t, const silr_gguf *g, silr_error *err)
     if ((st = silr_tok_add_normal(t, step, err)) != SILR_OK ||
         (st = silr_tok_add_split(t, (silr_split){.kind = SPLIT_SPACE, .cut = CUT_REMOVED}, err)) != SILR_OK)
         return st;
-    return silr_tok_add_split(t, (silr_split){.kind = SPLIT_BERT_PUNCT, .cut = CUT_ISOLATED}, err);
+    return silr_tok_add_split(t, (silr_split){.kind = SPLIT_PUNCT, .cut = CUT_ISOLATED}, err);
 }
 
-static silr_status read_model(silr_tokenizer *t, const silr_gguf *g, silr_error *err)
+static silr_status read_model(silr_tokenizer *t, const silr_gguf *g, bool *add_bos, silr_error *err)
 {
     switch (t->model) {
     case MODEL_BPE:
-        return bpe(t, g, err);
+        return bpe(t, g, add_bos, err);
     case MODEL_SPM:
         return spm(t, g, err);
     case MODEL_UNIGRAM:
@@ -269,7 +269,7 @@ static silr_status put_frame(uint32_t **list, size_t *n, size_t *cap, int64_t id
     return SILR_OK;
 }
 
-static silr_status read_frame(silr_tokenizer *t, const silr_gguf *g, silr_error *err)
+static silr_status read_frame(silr_tokenizer *t, const silr_gguf *g, bool add_bos, silr_error *err)
 {
     static const struct {
         int64_t bos, eos, unknown, separator;
@@ -288,12 +288,12 @@ static silr_status read_frame(silr_tokenizer *t, const silr_gguf *g, silr_error 
 
     t->bos = id_of(t, g, KEY("bos_token_id"), id_of(t, g, KEY("cls_token_id"), usual[t->model].bos));
     t->eos = id_of(t, g, KEY("eos_token_id"), usual[t->model].eos);
-    if (unknown >= 0) {
+    if (unknown >= 0 && t->model != MODEL_BPE) { /* which leaves out what it lacks */
         t->unknown = (uint32_t)unknown;
         t->token[unknown].flags |= TOKEN_UNKNOWN;
     }
     last = word && separator >= 0 ? separator : t->eos;
-    if (word || flag(g, KEY("add_bos_token"), usual[t->model].add_bos))
+    if (word || flag(g, KEY("add_bos_token"), add_bos || usual[t->model].add_bos))
         if ((st = put_frame(&t->before, &t->n_before, &t->before_cap, t->bos, err)) != SILR_OK)
             return st;
     if (word || flag(g, KEY("add_eos_token"), usual[t->model].add_eos))
@@ -335,6 +335,7 @@ silr_status silr_tok_from_gguf(silr_tokenizer **out, const struct silr_gguf *g, 
                                silr_error *err)
 {
     silr_tokenizer *t = NULL;
+    bool add_bos = false;
     silr_status st;
 
     *out = NULL;
@@ -344,8 +345,8 @@ silr_status silr_tok_from_gguf(silr_tokenizer **out, const struct silr_gguf *g, 
         st = silr_fail_memory(err);
         goto done;
     }
-    if ((st = read_tokens(t, g, err)) != SILR_OK || (st = read_model(t, g, err)) != SILR_OK ||
-        (st = read_frame(t, g, err)) != SILR_OK || (st = read_template(t, g, err)) != SILR_OK ||
+    if ((st = read_tokens(t, g, err)) != SILR_OK || (st = read_model(t, g, &add_bos, err)) != SILR_OK ||
+        (st = read_frame(t, g, add_bos, err)) != SILR_OK || (st = read_template(t, g, err)) != SILR_OK ||
         (st = silr_tok_finish(t, err)) != SILR_OK || (st = silr_tok_recognise(t, err)) != SILR_OK)
         goto done;
     *out = t;

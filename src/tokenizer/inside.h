@@ -101,7 +101,7 @@ typedef struct {
 typedef enum {
     SPLIT_BYTES,    /* the rest of a byte-level pipeline; must be last */
     SPLIT_PATTERN, SPLIT_STRING, SPLIT_SCAN, SPLIT_DIGITS, SPLIT_DIGIT, SPLIT_SPACE, SPLIT_WORDS,
-    SPLIT_PUNCT, SPLIT_BERT_PUNCT, SPLIT_METASPACE
+    SPLIT_PUNCT, SPLIT_METASPACE
 } silr_split_kind;
 typedef enum { CUT_ISOLATED, CUT_REMOVED, CUT_PREVIOUS, CUT_NEXT, CUT_CONTIGUOUS } silr_cut;
 typedef enum { PREFIX_NEVER, PREFIX_FIRST, PREFIX_ALWAYS } silr_prefix;
@@ -142,7 +142,7 @@ silr_added_match silr_added_find(const silr_tokenizer *t, const silr_added_set *
 typedef enum { MODEL_BPE, MODEL_SPM, MODEL_UNIGRAM, MODEL_WORDPIECE } silr_model_kind;
 typedef struct {
     uint64_t pair; /* left id << 32 | right id; UINT64_MAX: empty */
-    uint32_t rank, id;
+    uint32_t rank, id; /* UINT32_MAX: not to be made */
 } silr_merge;
 typedef enum { DECODE_PLAIN, DECODE_SPACES /* U+2581 is a space */, DECODE_WORDPIECE } silr_decode_kind;
 
@@ -279,8 +279,7 @@ silr_status silr_tok_put_token(silr_tokenizer *t, size_t id, const char *name, s
 silr_status silr_tok_add_normal(silr_tokenizer *t, silr_normal step, silr_error *err);
 silr_status silr_tok_add_split(silr_tokenizer *t, silr_split step, silr_error *err);
 silr_status silr_tok_add_added(silr_tokenizer *t, silr_added a, silr_error *err);
-/* Left and right make id; the rank is the place in the list. One that would make a special token is
- * left out. */
+/* Left and right make id (SILR_TOK_NONE: nothing); the rank is the place in the list. */
 typedef struct {
     uint32_t left, right, id;
 } silr_merge_rule;
@@ -306,8 +305,9 @@ silr_status silr_tok_read_model(silr_tokenizer *t, const struct json_t *j, silr_
 struct silr_gguf;
 silr_status silr_tok_from_gguf(silr_tokenizer **out, const struct silr_gguf *g, const char *name,
                                silr_error *err);
-/* The splits that tokenizer.ggml.pre names. */
-silr_status silr_tok_read_pre(silr_tokenizer *t, const char *pre, size_t len, silr_error *err);
+/* The splits that tokenizer.ggml.pre names; *add_bos: such vocabularies put BOS in front of a text. */
+silr_status silr_tok_read_pre(silr_tokenizer *t, const char *pre, size_t len, bool *add_bos,
+                              silr_error *err);
 
 /* Recognises the template, sets t->talk. */
 silr_status silr_tok_recognise(silr_tokenizer *t, silr_error *err);

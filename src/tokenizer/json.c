@@ -27,7 +27,7 @@ static silr_status load(json_t **out, const char *s, size_t len, const char *nam
     }
     if (*out && json_is_object(*out))
         return SILR_OK;
-    if (!*out && json_error_code(&e) == json_error_out_of_memory)
+    if (!*out && (e.text[0] == '\0' || json_error_code(&e) == json_error_out_of_memory))
         return silr_fail_memory(err);
     if (!*out)
         return silr_fail(err, SILR_EINPUT, "%s:%d: %s", name, e.line, e.text);

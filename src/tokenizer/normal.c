@@ -115,11 +115,11 @@ static void bert_clean(const silr_normal *step, const char *s, size_t len, silr_
 {
     for (size_t i = 0, n; i < len; i += n) {
         uint32_t c = silr_tok_char(s + i, &n);
-        unsigned class = silr_tok_class(c);
-        bool space = c < 0x80 ? c == '\t' || c == '\n' || c == '\r' || c == ' ' : (class & CHAR_SPACE) != 0;
-        if (step->clean && !space && (c == 0xfffd || (class & CHAR_OTHER)))
+        unsigned class = silr_tok_class_8(c);
+        bool line = c == '\t' || c == '\n' || c == '\r';
+        if (step->clean && (c == 0xfffd || ((class & CHAR_OTHER) && !line)))
             continue;
-        if (step->clean && (space || (class & CHAR_SPACE)))
+        if (step->clean && (class & CHAR_SPACE))
             silr_buf_putc(out, ' ');
         else if (step->chinese && is_chinese(c)) {
             silr_buf_putc(out, ' ');
@@ -155,7 +155,7 @@ static silr_status bert(const silr_normal *step, silr_work *w, const char *s, si
         goto done;
     for (size_t i = 0; i < n; i++) {
         uint32_t c = (uint32_t)w->chars[i];
-        if (c >= 0x80 && (silr_tok_class_of(c) & CHAR_NONSPACING))
+        if (c >= 0x80 && (silr_tok_class_8(c) & CHAR_NONSPACING))
             continue;
         if (step->lower)
             put_lower(out, c);

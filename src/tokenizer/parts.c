@@ -286,7 +286,7 @@ static silr_status read_split(silr_tokenizer *t, const json_t *j, int depth, sil
         step = (silr_split){.kind = SPLIT_SPACE, .cut = CUT_REMOVED};
         if ((st = silr_tok_add_split(t, step, err)) != SILR_OK)
             return st;
-        step = (silr_split){.kind = SPLIT_BERT_PUNCT, .cut = CUT_ISOLATED};
+        step = (silr_split){.kind = SPLIT_PUNCT, .cut = CUT_ISOLATED};
     } else if ((st = split_step(t, j, &step, err)) != SILR_OK)
         return st;
     return silr_tok_add_split(t, step, err);

@@ -5,7 +5,7 @@
 #include "tokenizer/inside.h"
 #include <string.h>
 
-enum { MOST = 6, IGNORE_MERGES = 1, SPACES = 2 };
+enum { MOST = 6, IGNORE_MERGES = 1, ADD_BOS = 2 };
 
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -24,10 +24,9 @@ static const struct {
     const char *pattern[MOST];
 } known[] = {
     {"gpt-2 phi-2 mpt olmo jais trillion granite-docling gigachat mellum modern-bert jina-es jina-de "
-     "jina-v2-es jina-v2-de a.x-4.0", 0, {GPT2}},
-    {"jina-v1-en jina-v2-code roberta-bpe", 0, {GPT2}},
+     "jina-v2-es jina-v2-de jina-v1-en jina-v2-code roberta-bpe a.x-4.0", 0, {GPT2}},
     {"smollm starcoder refact command-r codeshell exaone minerva-7b", 0, {"\\p{N}", GPT2}},
-    {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", IGNORE_MERGES,
+    {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", IGNORE_MERGES | ADD_BOS,
      {LLAMA3("\\p{N}{1,3}")}},
     {"dbrx smaug-bpe chatglm-bpe glm4 glm5", 0, {LLAMA3("\\p{N}{1,3}")}},
     {"qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open megrez grok-2", 0,
@@ -36,7 +35,7 @@ static const struct {
      {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|"
                    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}},
     {"gpt-4o llama4 kanana2", 0, {CASED("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "\\p{N}{1,3}")}},
-    {"tekken", IGNORE_MERGES, {CASED("", "\\p{N}")}},
+    {"tekken", IGNORE_MERGES | ADD_BOS, {CASED("", "\\p{N}")}},
     {"deepseek-v3 hunyuan-dense joyai-llm", 0,
      {"\\p{N}{1,3}", "[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+",
       "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"
@@ -89,12 +88,14 @@ static silr_status add(silr_tokenizer *t, const char *pattern, silr_error *err)
     return silr_tok_add_split(t, step, err);
 }
 
-silr_status silr_tok_read_pre(silr_tokenizer *t, const char *pre, size_t len, silr_error *err)
+silr_status silr_tok_read_pre(silr_tokenizer *t, const char *pre, size_t len, bool *add_bos,
+                              silr_error *err)
 {
     for (int i = 0; i < KNOWN; i++) {
         if (!has_name(known[i].names, pre, len))
             continue;
         t->ignore_merges = (known[i].how & IGNORE_MERGES) != 0;
+        *add_bos = (known[i].how & ADD_BOS) != 0;
         for (int k = 0; k < MOST && known[i].pattern[k]; k++) {
             silr_status st = add(t, known[i].pattern[k], err);
             if (st != SILR_OK)

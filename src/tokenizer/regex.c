@@ -1,7 +1,7 @@
 /* regex.c - the patterns of a tokenizer.json, under PCRE2 with limits.
  *
  * The patterns are written for Oniguruma. Where its classes differ from PCRE2's they are spelled out
- * (\s is White_Space, to the letter; \w has marks and circled letters); all else is left as it is.
+ * (\s is White_Space, to the letter; \w has marks, circled letters, fractions and raised digits); all else is left as it is.
  * Beyond a limit a match is an error, not a hang: the JIT has a limit of steps and a small stack, and
  * what it gives up the interpreter tries once more within its own limits. */
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -17,7 +17,7 @@ enum {
 };
 #define SPACES "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define WORDS                                                                                      \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                    \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                    \
     "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
 
 struct silr_tok_regex {

@@ -20,16 +20,16 @@ static bool push(silr_work *w, size_t from, size_t to, bool first)
 static unsigned matching(const silr_split *step, const char *s, size_t *n)
 {
     uint32_t c = silr_tok_char(s, n);
-    unsigned class = silr_tok_class(c);
+    unsigned class;
 
     switch (step->kind) {
     case SPLIT_DIGITS:
     case SPLIT_DIGIT:
-        return class & CHAR_NUMBER;
+        return silr_tok_class(c) & CHAR_NUMBER;
     case SPLIT_SPACE:
-        return class & CHAR_SPACE;
+        return silr_tok_class(c) & CHAR_SPACE;
     case SPLIT_PUNCT:
-    case SPLIT_BERT_PUNCT:
+        class = silr_tok_class_8(c);
         return (class & CHAR_PUNCT) || (c < 0x80 && (class & CHAR_SYMBOL));
     default:
         return 0;
