@@ -132,7 +132,8 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
     const silr_variant *v = &o->variant[at];
     const double phi = fmin(l->task->refine.labelled_mass, 0.999); /* 1 would divide by 0 */
     const bool by_sets = silr_ours_by_sets(o, v);
-    const int *label = by_sets ? o->bin : v->label;
+    int *bin = by_sets ? silr_alloc(l->n_rows, sizeof *bin) : NULL;
+    const int *label = by_sets ? bin : v->label;
     const int pure = by_sets ? (int)l->task->refine.sets : 0; /* the set of truth 0 */
     double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES], pi[SILR_MAX_CLASSES], n_learns = 0, omega;
     silr_status st = SILR_OK;
@@ -142,11 +143,13 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
     omega = n_learns > 0
                 ? fmax(1, phi / (1 - phi) * ((double)o->n_covered - n_learns) / n_learns)
                 : 1;
-    if (!by_sets && (st = purities(o, v, omega, theta, pi, err)) != SILR_OK)
-        return st;
+    if (by_sets && !bin)
+        return silr_fail_memory(err);
+    if ((st = by_sets ? silr_ours_bins(o, v, bin, err) : purities(o, v, omega, theta, pi, err)) != SILR_OK)
+        goto done;
     for (size_t d = 0; d < l->n; d++)
         weight[d] = 1;
-    for (int f = 0; f < o->F; f++) {
+    for (int f = 0; f < o->F && st == SILR_OK; f++) {
         int *s = set + (size_t)f * l->n;
         silr_member *m = &members[f];
         for (size_t d = 0; d < l->n; d++)
@@ -165,13 +168,13 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
             }
         }
         *m = (silr_member){.set = s, .weight = weight};
-        st = by_sets ? silr_ours_set_risk(o, v, omega, &m->risk, err)
+        st = by_sets ? silr_ours_set_risk(o, v, bin, omega, &m->risk, err)
                      : silr_risk_init(&m->risk, l->task->refine.risk, l->task->refine.loss, l->K,
                                       theta, pi, l->task->refine.lambda, err);
-        if (st != SILR_OK)
-            return st;
     }
-    return SILR_OK;
+done:
+    silr_free(bin);
+    return st;
 }
 
 /* --- scores ----------------------------------------------------------------------------------- */

@@ -30,7 +30,6 @@ static void ours_clear(silr_ours *o)
     silr_free(o->train);
     silr_free(o->covered);
     silr_free(o->side);
-    silr_free(o->bin);
 }
 
 static silr_status make_variants(silr_ours *o, silr_error *err)
@@ -89,7 +88,7 @@ static silr_status set_up(silr_ours *o, silr_loop *l, silr_error *err)
         if (o->side[r] != SILR_NO_LABEL || l->human[d] != SILR_NO_LABEL)
             o->train[o->n_train++] = d;
     }
-    if ((st = silr_ours_folds(o, err)) != SILR_OK || (st = silr_ours_bins(o, err)) != SILR_OK || (st = make_variants(o, err)) != SILR_OK)
+    if ((st = silr_ours_folds(o, err)) != SILR_OK || (st = make_variants(o, err)) != SILR_OK)
         return st;
     return silr_ours_recalibrated(o, err);
 }

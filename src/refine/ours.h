@@ -44,7 +44,6 @@ typedef struct {
     uint32_t *train;         /* documents that are trained on: covered, or in the sample */
     size_t n_covered;
     uint32_t *covered;       /* rows with an original label */
-    int *bin;                /* [n_rows] set by log-odds (sets.c); NULL: the scorer learns from labels */
     int *side;               /* [n_rows] original label: the strata of the sample */
     silr_interval recalibrated; /* accuracy of what is started from; NAN: the original labels */
     int done;                /* iterations that zbar holds */
@@ -61,12 +60,12 @@ silr_status silr_ours_start(const silr_ours *o, silr_variant *v, silr_error *err
  * nothing where the original labels are the start. Fills o->recalibrated. */
 silr_status silr_ours_recalibrated(silr_ours *o, silr_error *err);
 
-/* sets.c: fills o->bin where refine.evidence is sets and there are log-odds. A variant whose line could
- * not be had learns from labels all the same. The risk: set j < m are texts of bin j, m and m + 1 those
- * labelled 0 and 1, with weight omega. */
-silr_status silr_ours_bins(silr_ours *o, silr_error *err);
+/* sets.c, where refine.evidence is sets: a variant whose line could be had learns from sets of texts, the
+ * others from labels all the same. bin [n_rows]: set 0 .. m - 1 of each covered row. The risk: those, and
+ * m and m + 1 for texts labelled 0 and 1, with weight omega. */
 bool silr_ours_by_sets(const silr_ours *o, const silr_variant *v);
-silr_status silr_ours_set_risk(const silr_ours *o, const silr_variant *v, double omega,
+silr_status silr_ours_bins(const silr_ours *o, const silr_variant *v, int *bin, silr_error *err);
+silr_status silr_ours_set_risk(const silr_ours *o, const silr_variant *v, const int *bin, double omega,
                                silr_risk *out, silr_error *err);
 
 /* cross.c: one iteration's training and out-of-fold scores, added to zbar; and the blend. */
