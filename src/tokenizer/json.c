@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LARGEST = 256 << 20, LARGEST_CONFIG = 16 << 20 };
+enum { LARGEST = 96 << 20, LARGEST_CONFIG = 16 << 20 };
 
 static bool flag(const json_t *j, const char *key, bool otherwise)
 {
@@ -13,19 +13,18 @@ static bool flag(const json_t *j, const char *key, bool otherwise)
     return json_is_boolean(v) ? json_is_true(v) : otherwise;
 }
 
+/* jansson has no word for a lack of memory in some places: then there is no sentence, or a wrong one. */
 static silr_status load(json_t **out, const char *s, size_t len, const char *name, silr_error *err)
 {
     json_error_t e;
 
     silr_mem_install();
     *out = json_loadb(s, len, JSON_ALLOW_NUL, &e);
-    if (*out && json_is_object(*out))
-        return SILR_OK;
-    if (!*out && (e.text[0] == '\0' || json_error_code(&e) == json_error_out_of_memory))
+    if (*out)
+        return json_is_object(*out) ? SILR_OK : silr_fail(err, SILR_EINPUT, "%s: not a JSON object", name);
+    if (e.text[0] == '\0' || json_error_code(&e) == json_error_out_of_memory)
         return silr_fail_memory(err);
-    if (!*out)
-        return silr_fail(err, SILR_EINPUT, "%s:%d: %s", name, e.line, e.text);
-    return silr_fail(err, SILR_EINPUT, "%s: not a JSON object", name);
+    return silr_fail(err, SILR_EINPUT, "%s:%d: %s", name, e.line, e.text);
 }
 
 /* --- added tokens ---------------------------------------------------------------------------------- */
@@ -180,8 +179,13 @@ static silr_status read_tokenizer(silr_tokenizer *t, const json_t *j, const json
     return silr_tok_recognise(t, err);
 }
 
-static silr_status parse(silr_tokenizer **out, const silr_buf *json, const silr_buf *config,
-                         const char *jinja, const char *name, silr_error *err)
+typedef struct {
+    const char *s; /* NULL: none */
+    size_t len;
+} span;
+
+static silr_status parse(silr_tokenizer **out, span json, span config, const char *jinja, const char *name,
+                         silr_error *err)
 {
     silr_tokenizer *t = NULL;
     json_t *j = NULL, *c = NULL;
@@ -189,9 +193,9 @@ static silr_status parse(silr_tokenizer **out, const silr_buf *json, const silr_
 
     *out = NULL;
     if ((st = silr_tok_new(&t, name, err)) != SILR_OK ||
-        (st = load(&j, json->data ? json->data : "", json->len, name, err)) != SILR_OK)
+        (st = load(&j, json.s ? json.s : "", json.len, name, err)) != SILR_OK)
         goto done;
-    if (config->data && (st = load(&c, config->data, config->len, name, err)) != SILR_OK) {
+    if (config.s && (st = load(&c, config.s, config.len, name, err)) != SILR_OK) {
         silr_error_prefix(err, "tokenizer_config.json");
         goto done;
     }
@@ -209,11 +213,7 @@ done:
 silr_status silr_tokenizer_parse(silr_tokenizer **out, const char *json, size_t len, const char *config,
                                  size_t config_len, const char *name, silr_error *err)
 {
-    /* read only */
-    silr_buf j = {.data = (char *)(uintptr_t)json, .len = len};
-    silr_buf c = {.data = (char *)(uintptr_t)config, .len = config_len};
-
-    return parse(out, &j, &c, NULL, name, err);
+    return parse(out, (span){json, len}, (span){config, config_len}, NULL, name, err);
 }
 
 /* --- files ------------------------------------------------------------------------------------------------ */
@@ -281,7 +281,7 @@ silr_status silr_tokenizer_open(silr_tokenizer **out, const char *path, silr_err
         (st = read_beside(&config, dir, "tokenizer_config.json", err)) != SILR_OK ||
         (st = read_beside(&jinja, dir, "chat_template.jinja", err)) != SILR_OK)
         goto done;
-    st = parse(out, &json, &config, jinja.data, file, err);
+    st = parse(out, (span){json.data, json.len}, (span){config.data, config.len}, jinja.data, file, err);
 done:
     silr_buf_clear(&json);
     silr_buf_clear(&config);
