@@ -2,7 +2,7 @@
 #include "tokenizer/inside.h"
 #include <string.h>
 
-enum { MOST_TOKENS = 1 << 24 };
+enum { MOST_TOKENS = 1 << 24, LONGEST_TOKEN = 4096, MOST_STEPS = 64 };
 
 silr_status silr_tok_new(silr_tokenizer **out, const char *name, silr_error *err)
 {
@@ -85,8 +85,9 @@ silr_status silr_tok_put_token(silr_tokenizer *t, size_t id, const char *name, s
     if ((k->flags & TOKEN_HERE) && (k->name_len != len || memcmp(k->name, name, len) != 0))
         return silr_fail(err, SILR_EINPUT, "%s: two tokens have the id %zu: \"%.80s\" and \"%.*s\"",
                          t->name, id, k->name, (int)(len < 80 ? len : 80), name);
-    if (len > INT32_MAX)
-        return silr_fail(err, SILR_EINPUT, "%s: token %zu has %zu bytes", t->name, id, len);
+    if (len > LONGEST_TOKEN) /* a text would be searched for it at every place */
+        return silr_fail(err, SILR_EINPUT, "%s: token %zu has %zu bytes; %d are the most", t->name, id, len,
+                         LONGEST_TOKEN);
     if (!(k->flags & TOKEN_HERE) && !(k->name = silr_arena_strndup(&t->arena, name, len)))
         return silr_fail_memory(err);
     k->name_len = (uint32_t)len;
@@ -95,11 +96,16 @@ silr_status silr_tok_put_token(silr_tokenizer *t, size_t id, const char *name, s
     return SILR_OK;
 }
 
+static silr_status too_many(const silr_tokenizer *t, const char *what, silr_error *err)
+{
+    return silr_fail(err, SILR_EINPUT, "%s: more than %d %s", t->name, MOST_STEPS, what);
+}
+
 silr_status silr_tok_add_normal(silr_tokenizer *t, silr_normal step, silr_error *err)
 {
-    if (!silr_grow(&t->normal, &t->normal_cap, t->n_normal + 1, sizeof *t->normal)) {
+    if (t->n_normal == MOST_STEPS || !silr_grow(&t->normal, &t->normal_cap, t->n_normal + 1, sizeof *t->normal)) {
         silr_normal_clear(&step);
-        return silr_fail_memory(err);
+        return t->n_normal == MOST_STEPS ? too_many(t, "normalizers", err) : silr_fail_memory(err);
     }
     t->normal[t->n_normal++] = step;
     return SILR_OK;
@@ -107,9 +113,9 @@ silr_status silr_tok_add_normal(silr_tokenizer *t, silr_normal step, silr_error 
 
 silr_status silr_tok_add_split(silr_tokenizer *t, silr_split step, silr_error *err)
 {
-    if (!silr_grow(&t->split, &t->split_cap, t->n_split + 1, sizeof *t->split)) {
+    if (t->n_split == MOST_STEPS || !silr_grow(&t->split, &t->split_cap, t->n_split + 1, sizeof *t->split)) {
         silr_tok_regex_free(step.regex);
-        return silr_fail_memory(err);
+        return t->n_split == MOST_STEPS ? too_many(t, "pre-tokenizers", err) : silr_fail_memory(err);
     }
     t->split[t->n_split++] = step;
     return SILR_OK;
@@ -165,7 +171,7 @@ static int byte_token(const char *s, size_t len)
     if (len != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>')
         return -1;
     for (int i = 3; i < 5; i++) {
-        int c = s[i];
+        int c = (unsigned char)s[i];
         if (c >= '0' && c <= '9')
             value = value * 16 + c - '0';
         else if ((c | 32) >= 'a' && (c | 32) <= 'f')

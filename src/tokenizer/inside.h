@@ -220,6 +220,7 @@ typedef struct {
     silr_tok_matcher *matcher;
     bool trusted, first, continues; /* continues: no space is put in front */
     size_t limit; /* enough ids */
+    size_t most;  /* bytes of normalised text */
 } silr_work;
 void silr_work_clear(silr_work *w);
 

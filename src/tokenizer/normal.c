@@ -1,9 +1,12 @@
 /* normal.c - the normalisers of a tokenizer.json, one step after the other.
  *
- * Each step reads one buffer and writes another. Texts in ASCII skip what cannot change them. */
+ * Each step reads one buffer and writes another. Texts in ASCII skip what cannot change them. A text
+ * may become GROWTH times as long and no longer, whatever a file has its letters replaced by. */
 #include "tokenizer/inside.h"
 #include <string.h>
 #include <utf8proc.h>
+
+enum { GROWTH = 100, GROWTH_MORE = 65536 };
 
 void silr_normal_clear(silr_normal *n)
 {
@@ -188,6 +191,8 @@ static silr_status replace(const silr_normal *step, silr_work *w, const char *s,
             break;
         silr_buf_add(out, s + at, from - at);
         silr_buf_add(out, step->to, step->to_len);
+        if (out->len > w->most)
+            return SILR_OK; /* the caller looks */
         at = search = to;
         if (to == from) /* an empty match: go on behind the next character */
             search = to < len ? to + silr_tok_char_len(s + to) : len + 1;
@@ -225,9 +230,9 @@ static void map_one(const silr_normal *step, const char *s, size_t len, silr_buf
 
 /* As the tokenizers library does it: a cluster of fewer than 6 bytes is replaced whole by what its
  * shortest mapped beginning stands for, else each of its characters alone. */
-static void map_clusters(const silr_normal *step, const char *s, size_t len, silr_buf *out)
+static void map_clusters(const silr_normal *step, const char *s, size_t len, size_t most, silr_buf *out)
 {
-    for (size_t i = 0, n; i < len; i += n) {
+    for (size_t i = 0, n; i < len && out->len <= most; i += n) {
         size_t used, to_len, m;
         const char *to;
         n = cluster(s + i, len - i);
@@ -243,9 +248,9 @@ static void map_clusters(const silr_normal *step, const char *s, size_t len, sil
 }
 
 /* As SentencePiece does it: the longest beginning that is mapped. */
-static void map_longest(const silr_normal *step, const char *s, size_t len, silr_buf *out)
+static void map_longest(const silr_normal *step, const char *s, size_t len, size_t most, silr_buf *out)
 {
-    for (size_t i = 0, used; i < len; i += used) {
+    for (size_t i = 0, used; i < len && out->len <= most; i += used) {
         size_t n;
         const char *to = silr_charsmap_find(&step->map, s + i, len - i, false, &used, &n);
         if (!to) {
@@ -331,9 +336,9 @@ static silr_status apply(const silr_normal *step, silr_work *w, const char *s, s
         break;
     case NORMAL_CHARSMAP:
         if (step->whole)
-            map_clusters(step, s, len, out);
+            map_clusters(step, s, len, w->most, out);
         else
-            map_longest(step, s, len, out);
+            map_longest(step, s, len, w->most, out);
         break;
     case NORMAL_STRIP:
         strip(step, s, len, out);
@@ -360,6 +365,8 @@ silr_status silr_tok_normalise(const silr_tokenizer *t, silr_work *w, const char
 {
     *out = s;
     *out_len = len;
+    if (!silr_mul(len, GROWTH, &w->most) || !silr_add(w->most, GROWTH_MORE, &w->most))
+        w->most = SIZE_MAX;
     for (size_t i = 0; i < t->n_normal && *out_len > 0; i++) {
         const silr_normal *step = &t->normal[i];
         silr_buf swap;
@@ -371,6 +378,9 @@ silr_status silr_tok_normalise(const silr_tokenizer *t, silr_work *w, const char
             return st;
         if (w->other.failed)
             return silr_fail_memory(err);
+        if (w->other.len > w->most)
+            return silr_fail(err, SILR_EINPUT, "%s: its normalizer makes more than %zu bytes of a text of %zu",
+                             t->name, w->most, len);
         swap = w->text;
         w->text = w->other;
         w->other = swap;

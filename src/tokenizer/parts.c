@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { DEEPEST = 16 };
+enum { DEEPEST = 16, LONGEST = 4096 };
 
 static const char *type_of(const json_t *j)
 {
@@ -33,6 +33,9 @@ static silr_status copy(silr_tokenizer *t, const json_t *j, const char *key, con
     if (!json_is_string(v))
         return silr_fail(err, SILR_EINPUT, "%s: \"%s\" of \"%.60s\" is not a string", t->name, key, type_of(j));
     *len = json_string_length(v);
+    if (*len > LONGEST)
+        return silr_fail(err, SILR_EINPUT, "%s: \"%s\" of \"%.60s\" has %zu bytes; %d are the most", t->name, key,
+                         type_of(j), *len, LONGEST);
     *out = silr_arena_strndup(&t->arena, json_string_value(v), *len);
     return *out ? SILR_OK : silr_fail_memory(err);
 }
@@ -206,8 +209,8 @@ static silr_status metaspace(silr_tokenizer *t, const json_t *j, silr_split *ste
 
     if (st != SILR_OK)
         return st;
-    if (step->string_len == 0)
-        return silr_fail(err, SILR_EINPUT, "%s: an empty replacement in \"Metaspace\"", t->name);
+    if (step->string_len == 0 || step->string_len > 16)
+        return silr_fail(err, SILR_EINPUT, "%s: an empty replacement in \"Metaspace\", or a long one", t->name);
     step->kind = SPLIT_METASPACE;
     step->cut = CUT_NEXT;
     step->split = flag(j, "split", true);

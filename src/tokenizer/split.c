@@ -77,7 +77,7 @@ static silr_status find(const silr_split *step, silr_work *w, const char *s, siz
         break;
     case SPLIT_SCAN:
     case SPLIT_BYTES:
-        if (at < len) {
+        if (at < len && step->scan) {
             *from = at;
             *to = step->scan(s, len, at);
         }

@@ -125,6 +125,51 @@ static void a_pattern_that_runs_away_is_an_error(void **state)
     silr_tokenizer_free(t);
 }
 
+/* Every step makes ten letters of one: the first texts say so, none takes the memory. */
+static void no_text_grows_without_end(void **state)
+{
+    static const char step[] = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaa\"}";
+    silr_buf b = {0};
+    silr_tokenizer *t;
+    silr_tokens ids = {0};
+    silr_error err = {0};
+    (void)state;
+
+    silr_buf_puts(&b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+    for (int i = 0; i < 60; i++)
+        silr_buf_printf(&b, "%s%s", i ? "," : "", step);
+    silr_buf_puts(&b, "]}}");
+    t = parse(b.data);
+    assert_int_equal(silr_tokenizer_encode(t, "a", 1, NULL, &ids, &err), SILR_EINPUT);
+    assert_non_null(strstr(err.text, "normalizer makes more than"));
+    silr_tokenizer_free(t);
+    silr_tokens_clear(&ids);
+    silr_buf_clear(&b);
+}
+
+static void long_tokens_and_lists_are_refused(void **state)
+{
+    silr_buf b = {0};
+    silr_tokenizer *t;
+    silr_error err = {0};
+    (void)state;
+
+    silr_buf_puts(&b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"");
+    for (int i = 0; i < 5000; i++)
+        silr_buf_putc(&b, 'a');
+    silr_buf_puts(&b, "\":0},\"merges\":[]}}");
+    assert_int_equal(silr_tokenizer_parse(&t, b.data, b.len, NULL, 0, "long", &err), SILR_EINPUT);
+    assert_non_null(strstr(err.text, "5000 bytes"));
+    silr_buf_reset(&b);
+    silr_buf_puts(&b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
+    for (int i = 0; i < 100; i++)
+        silr_buf_printf(&b, "%s{\"type\":\"Whitespace\"}", i ? "," : "");
+    silr_buf_puts(&b, "]}}");
+    assert_int_equal(silr_tokenizer_parse(&t, b.data, b.len, NULL, 0, "many", &err), SILR_EINPUT);
+    assert_non_null(strstr(err.text, "more than 64 pre-tokenizers"));
+    silr_buf_clear(&b);
+}
+
 /* Merges and look-ups cannot make a special token even where the file would have it. */
 static void merges_make_no_special_token(void **state)
 {
@@ -372,6 +417,8 @@ int main(void)
         cmocka_unit_test(refused_with_a_sentence),
         cmocka_unit_test(nesting_has_a_floor),
         cmocka_unit_test(a_pattern_that_runs_away_is_an_error),
+        cmocka_unit_test(no_text_grows_without_end),
+        cmocka_unit_test(long_tokens_and_lists_are_refused),
         cmocka_unit_test(merges_make_no_special_token),
         cmocka_unit_test(refused_vocabularies),
         cmocka_unit_test(harmless_vocabularies),
