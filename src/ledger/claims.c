@@ -134,14 +134,22 @@ static ledger_watch *watch(silr_ledger *l, int64_t owner)
     return &l->watched[l->n_watched++];
 }
 
+/* Also to tell who else is of our host. */
+static silr_status know_me(silr_ledger *l, silr_error *err)
+{
+    if (l->me.owner == 0 && !silr_owner_make(&l->me))
+        return silr_fail(err, SILR_EIO, "the system gives no random numbers");
+    return SILR_OK;
+}
+
 static silr_status look_at(silr_ledger *l, ledger_watch *w, silr_error *err)
 {
     double now = silr_now();
     ledger_owner o;
     bool found;
-    silr_status st = find_owner(l, w->owner, &o, &found, err);
+    silr_status st = know_me(l, err);
 
-    if (st != SILR_OK)
+    if (st != SILR_OK || (st = find_owner(l, w->owner, &o, &found, err)) != SILR_OK)
         return st;
     if (found && o.beat != w->beat) {
         w->beat = o.beat;
@@ -204,11 +212,9 @@ static silr_status sweep(silr_ledger *l, silr_error *err)
 
 static silr_status join(silr_ledger *l, silr_error *err)
 {
-    silr_status st;
+    silr_status st = know_me(l, err);
 
-    if (l->me.owner == 0 && !silr_owner_make(&l->me))
-        return silr_fail(err, SILR_EIO, "the system gives no random numbers");
-    if ((st = sweep(l, err)) == SILR_OK && (st = sign(l, err)) == SILR_OK)
+    if (st == SILR_OK && (st = sweep(l, err)) == SILR_OK && (st = sign(l, err)) == SILR_OK)
         l->joined = l->rows = true;
     return st;
 }
