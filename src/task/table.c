@@ -2,7 +2,7 @@
  *
  * Defaults, ranges, checks, --set, `run --show`, --help and docs/reference.md all come from here:
  * to add a knob, add its member to struct silr_task and its row below. "recipe" as a default means
- * that check.c chooses by refine.recipe. The last column says whether the knob is part of the
+ * that check.c chooses, by refine.recipe or by classifier.kind. The last column says whether the knob is part of the
  * task's hash: what cannot change a result is not. */
 #include "task/inside.h"
 
@@ -17,7 +17,9 @@ static const char *const auths[] = {"bearer", "api-key", "none", NULL};
 static const char *const combines[] = {"majority", "dawid-skene", "each", NULL};
 static const char *const calibrates[] = {"none", "contextual", NULL};
 static const char *const evidences[] = {"log-odds", "label", "sets", NULL};
-static const char *const classifiers[] = {"ngram", NULL};
+static const char *const classifiers[] = {"ngram", "frozen", NULL};
+static const char *const heads[] = {"linear", "mlp", NULL};
+static const char *const poolings[] = {"auto", "mean", "cls", "last", NULL};
 static const char *const weights[] = {"tfidf", "logcount", "binary", NULL};
 static const char *const recipes[] = {"silr", "paper", NULL};
 static const char *const metrics[] = {"accuracy", "balanced", NULL};
@@ -191,7 +193,8 @@ static const silr_knob knobs[] = {
     TEXT("annotator.use", annotator.use, "several: use the one of this name alone.", true),
 
     CHOICE("classifier.kind", classifier.kind, "ngram", classifiers,
-           "Sort of classifier: ngram is linear over hashed n-grams."),
+           "Sort of classifier: ngram is linear over hashed n-grams; frozen embeds every text once with "
+           "a pretrained encoder and trains a small head on the vectors."),
     WHOLE("classifier.word_min", classifier.word_min, "1", 1, 8, "Shortest word n-gram.", true),
     WHOLE("classifier.word_max", classifier.word_max, "2", 0, 8,
           "Longest word n-gram; 0: no word n-grams.", true),
@@ -207,6 +210,21 @@ static const silr_knob knobs[] = {
            "Value of an n-gram in a text."),
     SWITCH("classifier.lowercase", classifier.lowercase, "true",
            "Fold upper and lower case before counting."),
+    TEXT("classifier.model", classifier.model,
+         "frozen: folder or file of the encoder, such as models/all-MiniLM-L6-v2.", true),
+    CHOICE("classifier.head", classifier.head, "linear", heads,
+           "frozen: what is trained on the vectors: a linear model, or one with a hidden layer."),
+    WHOLE("classifier.hidden", classifier.hidden, "32", 1, 1024,
+          "frozen: hidden units of head mlp.", true),
+    SWITCH("classifier.ngrams", classifier.ngrams, "false",
+           "frozen: learn from n-grams too, as kind ngram does, beside the vectors."),
+    CHOICE("classifier.pooling", classifier.pooling, "auto", poolings,
+           "frozen: how a text's tokens become one vector; auto: as the model says."),
+    WHOLE("classifier.max_tokens", classifier.max_tokens, "0", 0, 1e6,
+          "frozen: longer texts are cut here, in tokens; 0: as the model says.", true),
+    TEXT("classifier.cache", classifier.cache,
+         "frozen: folder that shares vectors between runs; default: embeddings/ in the run's folder.",
+         false),
 
     CHOICE("refine.recipe", refine.recipe, "silr", recipes,
            "silr: what measures best; paper: the loop of the paper to the letter."),
@@ -232,10 +250,11 @@ static const silr_knob knobs[] = {
     WHOLE("refine.batch", refine.batch, "recipe", 0, 1e9,
           "Texts in a batch; 0: all of them (paper 16, silr 0).", true),
     REAL("refine.learning_rate", refine.learning_rate, "0", 0, 1000,
-         "Step size; 0: the recipe's own."),
+         "Step size; 0: what suits recipe and classifier."),
     REAL("refine.weight_decay", refine.weight_decay, "0.01", 0, 10,
          "Decoupled weight decay of recipe paper."),
-    REAL("refine.l2", refine.l2, "0.0003", 0, 1e6, "Ridge penalty of recipe silr."),
+    REAL("refine.l2", refine.l2, "recipe", 0, 1e6,
+         "Ridge penalty of recipe silr (ngram 0.0003, frozen 0.01)."),
     REAL("refine.warmup", refine.warmup, "0.03", 0, 1,
          "Share of the steps in which the step size grows from 0 (recipe paper)."),
     WHOLE("refine.folds", refine.folds, "recipe", 1, 100,

@@ -30,7 +30,10 @@ typedef enum { SILR_AUTH_BEARER, SILR_AUTH_API_KEY, SILR_AUTH_NONE } silr_auth;
 typedef enum { SILR_COMBINE_MAJORITY, SILR_COMBINE_DAWID_SKENE, SILR_COMBINE_EACH } silr_combine;
 typedef enum { SILR_CALIBRATE_NONE, SILR_CALIBRATE_CONTEXTUAL } silr_calibrate_kind;
 typedef enum { SILR_EVIDENCE_LOG_ODDS, SILR_EVIDENCE_LABEL, SILR_EVIDENCE_SETS } silr_evidence_kind;
-typedef enum { SILR_CLASSIFIER_NGRAM } silr_classifier_kind;
+typedef enum { SILR_CLASSIFIER_NGRAM, SILR_CLASSIFIER_FROZEN } silr_classifier_kind;
+typedef enum { SILR_HEAD_LINEAR, SILR_HEAD_MLP } silr_head_kind;
+typedef enum { SILR_POOLING_AUTO, SILR_POOLING_MEAN, SILR_POOLING_CLS,
+               SILR_POOLING_LAST } silr_pooling_choice;
 typedef enum { SILR_RECIPE_SILR, SILR_RECIPE_PAPER } silr_recipe;
 typedef enum { SILR_METRIC_ACCURACY, SILR_METRIC_BALANCED } silr_metric;
 typedef enum { SILR_RISK_PN, SILR_RISK_UU, SILR_RISK_RUU } silr_risk_kind; /* pn, uu, robust-uu */
@@ -154,6 +157,14 @@ struct silr_task {
         int64_t min_count;       /* n-grams in fewer texts are left out */
         silr_term_weight weight;
         bool lowercase;
+        /* frozen */
+        char *model;             /* folder or file of the encoder */
+        silr_head_kind head;
+        int64_t hidden;          /* mlp: hidden units */
+        bool ngrams;             /* n-grams beside the vectors */
+        silr_pooling_choice pooling;
+        int64_t max_tokens;      /* a text is cut here; 0: as the model says */
+        char *cache;             /* folder with vectors shared between runs; NULL: the run's own */
     } classifier;
 
     struct {
@@ -170,7 +181,7 @@ struct silr_task {
         int64_t batch;           /* paper: 16; silr: 0 = everything (large pools: chunks) */
         double learning_rate;    /* 0: the recipe's default */
         double weight_decay;     /* decoupled; paper 0.01 */
-        double l2;               /* silr: 0.01 */
+        double l2;               /* silr; by kind: ngram 0.0003, frozen 0.01 */
         double warmup;           /* paper 0.03 */
         int64_t folds;           /* silr: 4. 1: no cross-fitting (paper) */
         int64_t label_folds;     /* certificate: 5 */

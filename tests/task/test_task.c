@@ -205,8 +205,14 @@ static const struct {
      "dir/task.yaml:4:16: refine.safe is \"maybe\", not true or false"},
     {LEAST "refine: {risk: nnpu}\n",
      "dir/task.yaml:4:16: refine.risk is \"nnpu\", not pn, uu or robust-uu"},
-    {LEAST "classifier: {model: x, kind: frozen}\n",
-     "dir/task.yaml:4:30: classifier kind \"frozen\" is not in this version of silr: use ngram"},
+    {LEAST "classifier: {kind: frozen}\n",
+     "dir/task.yaml:4:20: classifier.kind is frozen and classifier.model is missing: name the folder "
+     "of an encoder, for example model: models/all-MiniLM-L6-v2"},
+    {LEAST "classifier: {model: x, kind: frozen, head: tree}\n",
+     "dir/task.yaml:4:44: classifier.head is \"tree\", not linear or mlp"},
+    {LEAST "classifier: {model: x, kind: qlora}\n",
+     "dir/task.yaml:4:30: classifier kind \"qlora\" is not in this version of silr: use frozen, or "
+     "ngram"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local}\n",
      "dir/task.yaml:3:19: annotator.model is missing: name the model's file or folder, as in {kind: "
      "local, model: SmolLM2-135M-Instruct.Q4_1.gguf}"},
@@ -449,7 +455,8 @@ static void hash_of_what_matters(void **state)
 {
     static const char *const same[] = {"threads=3", "report.examples=7",
                                        "name=x",    "refine.iterations=3",
-                                       "seed=1",    "corpus.split.train=0.70"};
+                                       "seed=1",    "corpus.split.train=0.70",
+                                       "classifier.cache=x"};
     static const char *const other[] = {"refine.margin=0.5",
                                         "seed=2",
                                         "limit=10",
@@ -459,7 +466,9 @@ static void hash_of_what_matters(void **state)
                                         "annotator.column=x",
                                         "question=Why?",
                                         "refine.recipe=paper",
-                                        "classifier.bits=18"};
+                                        "classifier.bits=18",
+                                        "classifier.model=x",
+                                        "classifier.max_tokens=64"};
     silr_task *base = good(LEAST, NULL), *t;
     (void)state;
 
