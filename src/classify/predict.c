@@ -1,7 +1,8 @@
 /* predict.c - what a loaded model says about a text, and why.
  *
  * Sums run in double over the text's features in ascending order, in one thread: a text's answer
- * does not depend on the texts beside it nor on the number of threads. */
+ * does not depend on the texts beside it nor on the number of threads. An encoder is called for
+ * many texts at once, by one caller at a time. */
 #include "classify/model.h"
 
 #include <math.h>
@@ -34,16 +35,16 @@ static void logits_of(const silr_model *m, const silr_grams *t, double *logits)
 
 static void probabilities(const silr_model *m, const double *logits, double *probs)
 {
-    if (m->data.columns == 1) {
+    if (m->columns == 1) {
         probs[0] = silr_sigmoid(logits[0]);
         probs[1] = 1 - probs[0];
     } else {
-        silr_softmax(probs, logits, (size_t)m->data.K);
+        silr_softmax(probs, logits, (size_t)m->K);
     }
 }
 
-silr_status silr_model_logits(const silr_model *m, const char *text, size_t len, double *logits,
-                              silr_error *err)
+static silr_status ngram_logits(const silr_model *m, const char *text, size_t len, double *logits,
+                                silr_error *err)
 {
     silr_grams t = {0};
     const bool ok = silr_grams_count(&t, &m->data.opts, text, len);
@@ -52,6 +53,96 @@ silr_status silr_model_logits(const silr_model *m, const char *text, size_t len,
         logits_of(m, &t, logits);
     silr_grams_clear(&t);
     return ok ? SILR_OK : silr_fail_memory(err);
+}
+
+/* --- with an encoder ----------------------------------------------------------------------------- */
+
+silr_status silr_model_vector_logits(const silr_model *m, const float *v, double *logits,
+                                     silr_error *err)
+{
+    double *hidden = silr_alloc(m->dense.layers.hidden + 1, sizeof *hidden);
+
+    memset(logits, 0, (size_t)m->columns * sizeof *logits);
+    if (!hidden)
+        return silr_fail_memory(err);
+    silr_layers_add(&m->dense.layers, v, hidden, logits);
+    silr_free(hidden);
+    return SILR_OK;
+}
+
+/* The vectors of n texts; one call at a time. */
+static silr_status vectors_of(const silr_model *m, const char *const *texts, const size_t *lens,
+                              size_t n, float *out, silr_error *err)
+{
+    silr_status st;
+
+    if (!m->encoder)
+        return silr_fail(err, SILR_EINPUT, "the classifier was loaded without its encoder");
+    pthread_mutex_lock(m->one);
+    st = silr_encode(m->encoder, texts, lens, n, out, err);
+    pthread_mutex_unlock(m->one);
+    return st;
+}
+
+static silr_status frozen_one(const silr_model *m, const char *text, size_t len, const float *v,
+                              double *logits, silr_error *err)
+{
+    double beside[SILR_RISK_CLASSES] = {0};
+    silr_status st = silr_model_vector_logits(m, v, logits, err);
+
+    if (st != SILR_OK || !m->beside || (st = ngram_logits(m->beside, text, len, beside, err)) != SILR_OK)
+        return st;
+    for (int k = 0; k < m->columns; k++)
+        logits[k] += beside[k];
+    return SILR_OK;
+}
+
+/* Some hundred texts at a time: memory stays small, and the encoder busy. */
+static silr_status frozen_many(const silr_model *m, const char *const *texts, const size_t *lens,
+                               size_t n, double *probs, silr_error *err)
+{
+    const size_t d = m->dense.layers.d, most = silr_model_batch(m);
+    float *v = silr_alloc(most * d, sizeof *v);
+    silr_status st = v ? SILR_OK : silr_fail_memory(err);
+
+    for (size_t at = 0; at < n && st == SILR_OK; at += most) {
+        const size_t some = n - at < most ? n - at : most;
+        silr_status worst = SILR_OK;
+        if ((st = vectors_of(m, texts + at, lens + at, some, v, err)) != SILR_OK)
+            break;
+#pragma omp parallel for schedule(dynamic, 16) if (some > 32)
+        for (size_t i = 0; i < some; i++) {
+            double logits[SILR_RISK_CLASSES] = {0};
+            const silr_status one = frozen_one(m, texts[at + i], lens[at + i], v + i * d, logits, NULL);
+            probabilities(m, logits, probs + (at + i) * (size_t)m->K);
+            if (one != SILR_OK) {
+#pragma omp atomic write
+                worst = one;
+            }
+        }
+        if (worst != SILR_OK) /* nothing else can go wrong there */
+            st = silr_fail_memory(err);
+    }
+    silr_free(v);
+    return st;
+}
+
+/* --- one text ------------------------------------------------------------------------------------ */
+
+silr_status silr_model_logits(const silr_model *m, const char *text, size_t len, double *logits,
+                              silr_error *err)
+{
+    silr_status st;
+    float *v;
+
+    if (!m->frozen)
+        return ngram_logits(m, text, len, logits, err);
+    if (!(v = silr_alloc(m->dense.layers.d, sizeof *v)))
+        return silr_fail_memory(err);
+    if ((st = vectors_of(m, &text, &len, 1, v, err)) == SILR_OK)
+        st = frozen_one(m, text, len, v, logits, err);
+    silr_free(v);
+    return st;
 }
 
 silr_status silr_predict(const silr_model *m, const char *text, size_t len, silr_prediction *out,
@@ -65,7 +156,7 @@ silr_status silr_predict(const silr_model *m, const char *text, size_t len, silr
         return st;
     probabilities(m, logits, p);
     *out = (silr_prediction){.label = 0, .score = p[0]};
-    for (int k = 1; k < m->data.K; k++)
+    for (int k = 1; k < m->K; k++)
         if (p[k] > out->score)
             *out = (silr_prediction){.label = k, .score = p[k]};
     return SILR_OK;
@@ -76,6 +167,8 @@ silr_status silr_model_predict_many(const silr_model *m, const char *const *text
 {
     int no_memory = 0;
 
+    if (m->frozen)
+        return frozen_many(m, texts, lens, n, probs, err);
 #pragma omp parallel if (n > 32)
     {
         silr_grams t = {0};
@@ -207,8 +300,10 @@ int silr_model_explain(const silr_model *m, const char *text, size_t len, int k,
     gram_list l = {0};
     int n = 0;
 
-    if (k < 0 || k >= m->data.K || max < 0)
+    if (k < 0 || k >= m->K || max < 0)
         return silr_fail(err, SILR_EINPUT, "there is no class number %d", k);
+    if (m->frozen)
+        return m->beside ? silr_model_explain(m->beside, text, len, k, out, max, err) : 0;
     if (!silr_grams_split(&t, text, len, m->data.opts.lowercase))
         l.failed = true;
     else

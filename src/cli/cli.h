@@ -51,6 +51,7 @@ enum {
     CLI_OPT_OUT_FILE = 1 << 16, /* init: --out is a file */
     CLI_OPT_ASK = 1 << 17,      /* --max-cost, --max-requests, --max-time, --retry-failed */
     CLI_OPT_HUB = 1 << 18,      /* models: --revision, --include */
+    CLI_OPT_MODEL = 1 << 19,
     CLI_COMMON = CLI_OPT_HELP | CLI_OPT_QUIET | CLI_OPT_VERBOSE | CLI_OPT_SEED | CLI_OPT_THREADS |
                  CLI_OPT_LIMIT
 };
@@ -63,7 +64,7 @@ typedef struct {
     bool help, quiet, verbose, json, force, show, dry_run, retry_failed;
     int64_t seed, threads, limit; /* -1: not given */
     const char *max_cost, *max_requests, *max_time;
-    const char *out, *export_to, *import_from, *text, *id, *revision;
+    const char *out, *export_to, *import_from, *text, *id, *revision, *model;
     const char *include[CLI_MAX_INCLUDES];
     size_t n_include;
     const char *sets[CLI_MAX_SETS]; /* "refine.iterations=3", in order */

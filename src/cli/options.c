@@ -47,6 +47,8 @@ static const option options[] = {
      "column or template of the text (default: as the run's task says)"},
     {CLI_OPT_ID, "id", 0, OPT_TEXT, offsetof(cli_args, id), "COLUMN",
      "column of the id (default: as the run's task says, else the row's number)"},
+    {CLI_OPT_MODEL, "model", 0, OPT_TEXT, offsetof(cli_args, model), "PATH",
+     "where the encoder of classifier frozen is (default: where it was in training)"},
     {CLI_OPT_HUB, "revision", 0, OPT_TEXT, offsetof(cli_args, revision), "REV",
      "fetch: the branch, tag or commit (default: main)"},
     {CLI_OPT_HUB, "include", 0, OPT_INCLUDE, 0, "GLOB",

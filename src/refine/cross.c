@@ -290,17 +290,16 @@ static silr_status add_scores(silr_ours *o, size_t first, size_t variants, silr_
     return st;
 }
 
-static double rate(const silr_task *task)
+static silr_train_opts options(const silr_loop *l, int iteration)
 {
-    return task->refine.learning_rate > 0 ? task->refine.learning_rate : SILR_SCORER_RATE;
-}
+    const silr_task *task = l->task;
+    const double rate = task->refine.learning_rate > 0 ? task->refine.learning_rate
+                                                       : l->classifier->rate[SILR_RECIPE_SILR];
 
-static silr_train_opts options(const silr_task *task, int iteration)
-{
     return (silr_train_opts){
         .adam = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .l2 = task->refine.l2},
         .schedule = SILR_LR_LINEAR,
-        .learning_rate = rate(task),
+        .learning_rate = rate,
         .steps = (int)task->refine.steps,
         .epochs = (int)task->refine.epochs,
         .batch = (size_t)task->refine.batch,
@@ -318,7 +317,7 @@ static silr_status train_variants(silr_ours *o, int iteration, size_t first, siz
 {
     const silr_loop *l = o->loop;
     const size_t F = (size_t)o->F, members = variants * F;
-    const silr_train_opts opts = options(l->task, iteration);
+    const silr_train_opts opts = options(l, iteration);
     silr_member *member = silr_calloc(members, sizeof *member);
     int *set = silr_alloc(members * l->n, sizeof *set);
     float *weight = silr_alloc(variants * l->n, sizeof *weight);

@@ -7,11 +7,6 @@
 #include "refine/recalibrate.h"
 #include "refine/stack.h"
 
-/* Adam's step for rows of length 1 (tf-idf). With refine.l2 = 0.0003 it measured best over real
- * labels: .02 underfits (rows of length 1 need a longer step than centred dense features, which is
- * what method.md's .02 was measured on), .3 overfits small corpora. refine.learning_rate overrides. */
-#define SILR_SCORER_RATE 0.12
-
 /* The recipe is run 1 + J times side by side: variant 0 learns from the whole labelled sample and
  * gives the result; variant j = 1..J never sees fold j of the sample and tells, on that fold, how
  * right the result is (label cross-fitting). Each variant trains one scorer a fold of the pool. */
