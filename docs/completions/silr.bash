@@ -20,7 +20,7 @@ _silr()
     annotate) options="--out --set --json --dry-run --max-cost --max-requests --max-time --retry-failed" ;;
     priors) options="--out --set --json --force" ;;
     run) options="--out --set --show --json --force --max-cost --max-requests --max-time --retry-failed" ;;
-    predict) options="--text --id --json" ;;
+    predict) options="--text --id --model --json" ;;
     show) options="--json" ;;
     models) options="--revision --include --json" ;;
     *) options="" ;;

@@ -35,5 +35,6 @@ complete -c silr -n "__fish_seen_subcommand_from label" -l export -r -d 'write t
 complete -c silr -n "__fish_seen_subcommand_from label" -l import -r -d 'read them back'
 complete -c silr -n "__fish_seen_subcommand_from predict" -l text -x -d 'column of the text'
 complete -c silr -n "__fish_seen_subcommand_from predict" -l id -x -d 'column of the id'
+complete -c silr -n "__fish_seen_subcommand_from predict" -l model -r -d 'where the encoder is'
 complete -c silr -n "__fish_seen_subcommand_from models" -l revision -x -d 'branch, tag or commit'
 complete -c silr -n "__fish_seen_subcommand_from models" -l include -x -d 'weights that match'

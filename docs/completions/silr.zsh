@@ -48,7 +48,7 @@ _silr()
         '--max-time[stop asking after so long]:seconds:' '--retry-failed[ask again about what failed]' \
         '--show[print every setting]' '--json[as JSON]' '--force[do not refuse]' ':task:_files' ;;
     predict) _arguments $common '--text[column of the text]:column:' '--id[column of the id]:column:' \
-        '--json[as JSON]' ':run:_files -/' '::file:_files' ;;
+        '--model[where the encoder is]:encoder:_files' '--json[as JSON]' ':run:_files -/' '::file:_files' ;;
     show) _arguments $common '--json[as JSON]' ':run:_files -/' ;;
     models) _arguments $common '--revision[branch, tag or commit]:revision:' '*--include[weights that match]:glob:' \
         '--json[as JSON]' ':action:(list check fetch)' '::model:_files' ;;
