@@ -102,13 +102,14 @@ EACH_CPU void silr_kernel_dot(const uint32_t *idx, const float *val, size_t n, c
 #define TILE_EACH(DO)                                                                              \
     DO(0, 0) DO(0, 1) DO(0, 2) DO(1, 0) DO(1, 1) DO(1, 2)                                          \
     DO(2, 0) DO(2, 1) DO(2, 2) DO(3, 0) DO(3, 1) DO(3, 2)
-#define TILE_LOAD(r, c) eight a##r##c = r < deep && c < eights ? *(const eight *)(out + r * ldo + 8 * c) : zero;
+#define TILE_AT(r, c) (*(eight *)(out + (r) * ldo + (size_t)8 * (c)))
+#define TILE_LOAD(r, c) eight a##r##c = (r) < deep && (c) < eights ? TILE_AT(r, c) : zero;
 #define TILE_ADD(r, c)                                                                             \
-    if (r < deep && c < eights)                                                                    \
-        a##r##c += v##c * x[r * row];
+    if ((r) < deep && (c) < eights)                                                                \
+        a##r##c += v##c * x[(r) * row];
 #define TILE_STORE(r, c)                                                                           \
-    if (r < deep && c < eights)                                                                    \
-        *(eight *)(out + r * ldo + 8 * c) = a##r##c;
+    if ((r) < deep && (c) < eights)                                                                \
+        TILE_AT(r, c) = a##r##c;
 
 INLINE void product_tile(const float *x, size_t row, size_t step, size_t n, const float *w,
                          size_t ldw, float *out, size_t ldo, const int deep, const int eights)
