@@ -15,8 +15,9 @@
  * ("SILC"). Version 1 had no claims; a file of that version gets the tables. */
 #include "ledger/inside.h"
 #include <string.h>
+#include <time.h>
 
-enum { CACHE_ID = 0x53494c43, CACHE_VERSION = 2 };
+enum { CACHE_ID = 0x53494c43, CACHE_VERSION = 2, PATIENCE = 10 /* seconds, for another's lock */ };
 
 const char silr_ledger_schema[] =
     "CREATE TABLE answers(id BLOB PRIMARY KEY, model TEXT NOT NULL, origin INTEGER NOT NULL,"
@@ -214,6 +215,25 @@ static silr_status settle_cache(ledger_file *f, silr_error *err)
     return execute(f, "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL", err);
 }
 
+/* The same, however many runs begin at once: while one of them changes the file over to a log, SQLite
+ * turns the others away at once, whatever their patience. */
+static silr_status settle_patiently(ledger_file *f, silr_error *err)
+{
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    double until = silr_now() + PATIENCE;
+    silr_status st;
+
+    while ((st = settle_cache(f, err)) == SILR_EIO && silr_now() < until) {
+        const int rc = sqlite3_errcode(f->db) & 0xff;
+        if (rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
+            break;
+        if (!sqlite3_get_autocommit(f->db))
+            sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
+        nanosleep(&pause, NULL);
+    }
+    return st;
+}
+
 /* file:PATH?immutable=1: a file that nobody can write, as its log cannot be had either. */
 static silr_status open_unchanging(ledger_file *f, silr_error *err)
 {
@@ -245,12 +265,12 @@ static silr_status open_cache(silr_ledger *l, silr_error *err)
     if (st != SILR_OK)
         return st;
     sqlite3_extended_result_codes(f->db, 1);
-    sqlite3_busy_timeout(f->db, 10000);
+    sqlite3_busy_timeout(f->db, PATIENCE * 1000);
     sqlite3_db_config(f->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(f->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     l->fixed = sqlite3_db_readonly(f->db, "main") == 1;
     if (!l->fixed)
-        return settle_cache(f, err);
+        return settle_patiently(f, err);
     if ((st = check_cache(f, &tables, &version, err)) == SILR_EIO && (st = open_unchanging(f, err)) == SILR_OK)
         st = check_cache(f, &tables, &version, err);
     if (st == SILR_OK)

@@ -409,6 +409,38 @@ static void a_failing_one_grants_all(void **state)
     said[0] = '\0';
 }
 
+/* Runs that begin at the same instant, with no file there yet: all of them share it. */
+static void all_begin_at_once(void **state)
+{
+    enum { ROUNDS = 60, BEGINNERS = 6 };
+    (void)state;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        int start[2], status;
+        char byte;
+        pid_t child[BEGINNERS];
+
+        drop_file();
+        assert_int_equal(pipe(start), 0);
+        for (int p = 0; p < BEGINNERS; p++)
+            if ((child[p] = fork()) == 0) {
+                run r;
+                close(start[1]);
+                if (read(start[0], &byte, 1) < 0) /* its end is the signal */
+                    _exit(2);
+                begin_run(&r);
+                claim(&r, p);
+                fputs(said, stderr);
+                _exit(r.l->shared.db ? 0 : 1);
+            }
+        close(start[0]), close(start[1]);
+        for (int p = 0; p < BEGINNERS; p++) {
+            waitpid(child[p], &status, 0);
+            assert_int_equal(status, 0);
+        }
+    }
+}
+
 /* Every failing allocation ends in a claim, one way or the other. */
 static void no_memory(void **state)
 {
@@ -465,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_stopped_one_is_dead_after_the_lease),
         cmocka_unit_test(an_older_one_is_upgraded),
         cmocka_unit_test(a_failing_one_grants_all),
+        cmocka_unit_test(all_begin_at_once),
         cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, make_home, remove_home);
