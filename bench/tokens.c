@@ -2,10 +2,10 @@
  *
  *     bench_tokens MODEL [frame] [trusted] [time SECONDS] [decode | talk] < strings > ids
  *
- * Strings come and lists of ids go as u32 count, then bytes or u32s; with decode, lists come and strings
- * go. With time, all of it is encoded again and again for so long: seconds of loading, bytes and seconds
- * of encoding go to stdout instead. With talk, a string is a conversation: one byte (1: an answer is
- * begun), then for each turn its role, u32 length, text. */
+ * Strings come and lists of ids go as u32 count, then bytes or u32s; with decode, lists come and
+ * strings go. With time, all of it is encoded again and again for so long: seconds of loading,
+ * bytes and seconds of encoding go to stdout instead. With talk, a string is a conversation: one
+ * byte (1: an answer is begun), then for each turn its role, u32 length, text. */
 #include "tokenizer/tokenizer.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ typedef struct {
     struct piece {
         size_t at;
         uint32_t len;
-    } *piece;
+    } * piece;
 } strings;
 
 static void die(const char *why)
@@ -46,21 +46,24 @@ static void read_all(strings *s, size_t unit)
     for (size_t at = 0; at + 4 <= s->len;) {
         uint32_t len;
         memcpy(&len, s->bytes + at, 4);
-        if (len * unit > s->len - at - 4 || !silr_grow(&s->piece, &s->cap, s->n + 1, sizeof *s->piece))
+        if (len * unit > s->len - at - 4 ||
+            !silr_grow(&s->piece, &s->cap, s->n + 1, sizeof *s->piece))
             die("broken input");
         s->piece[s->n++] = (struct piece){at + 4, len};
         at += 4 + len * unit;
     }
 }
 
-static void encode_all(const silr_tokenizer *t, const strings *s, const silr_encode_opts *o, bool write)
+static void encode_all(const silr_tokenizer *t, const strings *s, const silr_encode_opts *o,
+                       bool write)
 {
     silr_tokens ids = {0};
     silr_error err;
 
     for (size_t i = 0; i < s->n; i++) {
         ids.n = 0;
-        if (silr_tokenizer_encode(t, s->bytes + s->piece[i].at, s->piece[i].len, o, &ids, &err) != SILR_OK)
+        if (silr_tokenizer_encode(t, s->bytes + s->piece[i].at, s->piece[i].len, o, &ids, &err) !=
+            SILR_OK)
             die(err.text);
         if (write) {
             uint32_t n = (uint32_t)ids.n;
@@ -108,7 +111,8 @@ static void talk_all(const silr_tokenizer *t, const strings *s)
             p += 5;
         }
         ids.n = 0;
-        if (silr_tokenizer_talk_encode(t, silr_tokenizer_talk(t), turn, 0, n, open, &ids, &err) != SILR_OK)
+        if (silr_tokenizer_talk_encode(t, silr_tokenizer_talk(t), turn, 0, n, open, &ids, &err) !=
+            SILR_OK)
             die(err.text);
         n = (uint32_t)ids.n;
         fwrite(&n, 4, 1, stdout);

@@ -1,7 +1,8 @@
 /* added.c - words that are tokens by themselves, sought before all else.
  *
- * The leftmost match counts, of those at one place the longest; special tokens are sought only where
- * the text is trusted. A token may want to stand alone as a word, and may take the spaces beside it. */
+ * The leftmost match counts, of those at one place the longest; special tokens are sought only
+ * where the text is trusted. A token may want to stand alone as a word, and may take the spaces
+ * beside it. */
 #include "tokenizer/inside.h"
 
 /* Is there a letter, digit or the like right before or behind s[from, to)? */
@@ -38,7 +39,8 @@ silr_added_match silr_added_find(const silr_tokenizer *t, const silr_added_set *
     for (size_t i = at; i < len;) {
         size_t n = 0;
         int32_t which;
-        if (!trie->first[(unsigned char)s[i]] || (which = silr_trie_longest(trie, s + i, len - i, &n)) < 0) {
+        if (!trie->first[(unsigned char)s[i]] ||
+            (which = silr_trie_longest(trie, s + i, len - i, &n)) < 0) {
             i++;
             continue;
         }

@@ -1,10 +1,11 @@
-/* bpe.c - byte pair encoding: join the pair of neighbours whose merge was learnt first, until no pair
- * of neighbours has one.
+/* bpe.c - byte pair encoding: join the pair of neighbours whose merge was learnt first, until no
+ * pair of neighbours has one.
  *
- * Merges lie in a table, (left id, right id) -> (rank, id of the whole). Short words are searched for
- * their lowest rank again after every merge; long ones keep a heap of (rank, place), so that a text
- * without spaces costs n log n. Most words are tokens that their own merges lead to: each token keeps
- * a note whether it is one, taken when it is first met, and then a word costs one look-up.
+ * Merges lie in a table, (left id, right id) -> (rank, id of the whole). Short words are searched
+ * for their lowest rank again after every merge; long ones keep a heap of (rank, place), so that a
+ * text without spaces costs n log n. Most words are tokens that their own merges lead to: each
+ * token keeps a note whether it is one, taken when it is first met, and then a word costs one
+ * look-up.
  *
  * Text cannot become a special token: none has a key, and no merge makes one (build.c). */
 #include "tokenizer/inside.h"
@@ -102,8 +103,8 @@ static bool merge_long(const silr_tokenizer *t, silr_work *w, size_t *n)
     return true;
 }
 
-/* The symbols that s begins as: bytes, or characters with byte tokens or the unknown one where there
- * is no token. UINT32_MAX is never one of them. */
+/* The symbols that s begins as: bytes, or characters with byte tokens or the unknown one where
+ * there is no token. UINT32_MAX is never one of them. */
 static bool symbols(const silr_tokenizer *t, silr_work *w, const char *s, size_t len, size_t *out)
 {
     size_t n = 0;
@@ -115,7 +116,8 @@ static bool symbols(const silr_tokenizer *t, silr_work *w, const char *s, size_t
         uint32_t id;
         bool all = t->byte_fallback;
         step = t->byte_level ? 1 : silr_tok_char_len(s + i);
-        id = t->byte_level ? t->byte[(unsigned char)s[i]] : silr_tok_map_find(&t->map, t->token, s + i, step);
+        id = t->byte_level ? t->byte[(unsigned char)s[i]]
+                           : silr_tok_map_find(&t->map, t->token, s + i, step);
         if (id != SILR_TOK_NONE) {
             w->id[n++] = id;
             unknown = false;
@@ -156,7 +158,8 @@ silr_status silr_tok_bpe(const silr_tokenizer *t, silr_work *w, const char *s, s
     else if (!merge_long(t, w, &n))
         return silr_fail_memory(err);
     if (whole != SILR_TOK_NONE && note == 0)
-        atomic_store_explicit(&t->whole[whole], n == 1 && w->id[0] == whole ? 1 : 2, memory_order_relaxed);
+        atomic_store_explicit(&t->whole[whole], n == 1 && w->id[0] == whole ? 1 : 2,
+                              memory_order_relaxed);
     for (size_t i = 0; st == SILR_OK && i < n; i++)
         st = silr_tok_emit(out, w->id[i], err);
     return st;

@@ -62,8 +62,8 @@ void silr_tokenizer_free(silr_tokenizer *t)
 silr_status silr_tok_room(silr_tokenizer *t, size_t n, silr_error *err)
 {
     if (n > MOST_TOKENS)
-        return silr_fail(err, SILR_EINPUT, "%s: a vocabulary of %zu tokens; %d are the most", t->name, n,
-                         MOST_TOKENS);
+        return silr_fail(err, SILR_EINPUT, "%s: a vocabulary of %zu tokens; %d are the most",
+                         t->name, n, MOST_TOKENS);
     if (n <= t->n)
         return SILR_OK;
     if (!silr_grow(&t->token, &t->token_cap, n, sizeof *t->token))
@@ -86,8 +86,8 @@ silr_status silr_tok_put_token(silr_tokenizer *t, size_t id, const char *name, s
         return silr_fail(err, SILR_EINPUT, "%s: two tokens have the id %zu: \"%.80s\" and \"%.*s\"",
                          t->name, id, k->name, (int)(len < 80 ? len : 80), name);
     if (len > LONGEST_TOKEN) /* a text would be searched for it at every place */
-        return silr_fail(err, SILR_EINPUT, "%s: token %zu has %zu bytes; %d are the most", t->name, id, len,
-                         LONGEST_TOKEN);
+        return silr_fail(err, SILR_EINPUT, "%s: token %zu has %zu bytes; %d are the most", t->name,
+                         id, len, LONGEST_TOKEN);
     if (!(k->flags & TOKEN_HERE) && !(k->name = silr_arena_strndup(&t->arena, name, len)))
         return silr_fail_memory(err);
     k->name_len = (uint32_t)len;
@@ -103,7 +103,8 @@ static silr_status too_many(const silr_tokenizer *t, const char *what, silr_erro
 
 silr_status silr_tok_add_normal(silr_tokenizer *t, silr_normal step, silr_error *err)
 {
-    if (t->n_normal == MOST_STEPS || !silr_grow(&t->normal, &t->normal_cap, t->n_normal + 1, sizeof *t->normal)) {
+    if (t->n_normal == MOST_STEPS ||
+        !silr_grow(&t->normal, &t->normal_cap, t->n_normal + 1, sizeof *t->normal)) {
         silr_normal_clear(&step);
         return t->n_normal == MOST_STEPS ? too_many(t, "normalizers", err) : silr_fail_memory(err);
     }
@@ -113,9 +114,11 @@ silr_status silr_tok_add_normal(silr_tokenizer *t, silr_normal step, silr_error 
 
 silr_status silr_tok_add_split(silr_tokenizer *t, silr_split step, silr_error *err)
 {
-    if (t->n_split == MOST_STEPS || !silr_grow(&t->split, &t->split_cap, t->n_split + 1, sizeof *t->split)) {
+    if (t->n_split == MOST_STEPS ||
+        !silr_grow(&t->split, &t->split_cap, t->n_split + 1, sizeof *t->split)) {
         silr_tok_regex_free(step.regex);
-        return t->n_split == MOST_STEPS ? too_many(t, "pre-tokenizers", err) : silr_fail_memory(err);
+        return t->n_split == MOST_STEPS ? too_many(t, "pre-tokenizers", err)
+                                        : silr_fail_memory(err);
     }
     t->split[t->n_split++] = step;
     return SILR_OK;
@@ -135,8 +138,8 @@ silr_status silr_tok_index(silr_tokenizer *t, silr_error *err)
     return silr_tok_map_build(&t->names, t->token, t->n, true, err);
 }
 
-silr_status silr_tok_merges(silr_tokenizer *t, const silr_merge_rule *rule, size_t n, bool last_wins,
-                            silr_error *err)
+silr_status silr_tok_merges(silr_tokenizer *t, const silr_merge_rule *rule, size_t n,
+                            bool last_wins, silr_error *err)
 {
     size_t slots = 16;
 
@@ -161,7 +164,8 @@ silr_status silr_tok_merges(silr_tokenizer *t, const silr_merge_rule *rule, size
     return SILR_OK;
 }
 
-/* --- pieces and keys --------------------------------------------------------------------------- */
+/* --- pieces and keys ---------------------------------------------------------------------------
+ */
 
 /* <0xXX>, two capital or small hexadecimal digits: the byte; -1: something else. */
 static int byte_token(const char *s, size_t len)
@@ -229,7 +233,8 @@ static void as_word(const silr_tokenizer *t, const silr_token *k, silr_buf *b)
 static silr_status describe(silr_tokenizer *t, uint32_t id, silr_buf *b, silr_error *err)
 {
     silr_token *k = &t->token[id];
-    bool byte_level = t->byte_level && (k->flags & TOKEN_MODEL), key = (k->flags & TOKEN_MODEL) != 0;
+    bool byte_level = t->byte_level && (k->flags & TOKEN_MODEL),
+         key = (k->flags & TOKEN_MODEL) != 0;
     int byte;
 
     silr_buf_reset(b);
@@ -266,7 +271,8 @@ static silr_status describe(silr_tokenizer *t, uint32_t id, silr_buf *b, silr_er
     return SILR_OK;
 }
 
-/* --- tables -------------------------------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------------------------------
+ */
 
 /* The trie of the tokens inside of words, or at their beginning. */
 static silr_status word_trie(silr_tokenizer *t, bool inner, silr_trie *out, silr_error *err)
@@ -279,7 +285,8 @@ static silr_status word_trie(silr_tokenizer *t, bool inner, silr_trie *out, silr
         return silr_fail_memory(err);
     for (size_t id = 0; id < t->n; id++) {
         const silr_token *k = &t->token[id];
-        if (k->key && k->key_len > skip && (skip == 0 || memcmp(k->key, t->inner_prefix, skip) == 0))
+        if (k->key && k->key_len > skip &&
+            (skip == 0 || memcmp(k->key, t->inner_prefix, skip) == 0))
             key[n++] = (silr_trie_key){k->key + skip, k->key_len - skip, (uint32_t)id};
     }
     st = silr_trie_build(out, key, n, err);
@@ -329,8 +336,9 @@ static silr_status added_tables(silr_tokenizer *t, silr_error *err)
 
 static silr_status find_ends(silr_tokenizer *t, silr_error *err)
 {
-    static const char *const names[] = {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>",
-                                        "<|end|>", "<|endoftext|>", "<|end_of_text|>", "</s>"};
+    static const char *const names[] = {"<|im_end|>",      "<|eot_id|>", "<|eom_id|>",
+                                        "<end_of_turn>",   "<|end|>",    "<|endoftext|>",
+                                        "<|end_of_text|>", "</s>"};
 
     if (!(t->ends = silr_calloc(t->n, sizeof *t->ends)))
         return silr_fail_memory(err);
@@ -383,7 +391,8 @@ silr_status silr_tok_finish(silr_tokenizer *t, silr_error *err)
         if (t->token[id].flags & TOKEN_HERE)
             st = describe(t, (uint32_t)id, &b, err);
     silr_buf_clear(&b);
-    if (st != SILR_OK || (st = model_tables(t, err)) != SILR_OK || (st = added_tables(t, err)) != SILR_OK)
+    if (st != SILR_OK || (st = model_tables(t, err)) != SILR_OK ||
+        (st = added_tables(t, err)) != SILR_OK)
         return st;
     return find_ends(t, err);
 }

@@ -7,15 +7,15 @@
 #include "base/base.h"
 
 enum {
-    CHAR_LETTER = 1,     /* \p{L} */
-    CHAR_NUMBER = 2,     /* \p{N} */
-    CHAR_SPACE = 4,      /* White_Space */
-    CHAR_MARK = 8,       /* \p{M} */
+    CHAR_LETTER = 1,      /* \p{L} */
+    CHAR_NUMBER = 2,      /* \p{N} */
+    CHAR_SPACE = 4,       /* White_Space */
+    CHAR_MARK = 8,        /* \p{M} */
     CHAR_NONSPACING = 16, /* \p{Mn} */
-    CHAR_PUNCT = 32,     /* \p{P} */
-    CHAR_OTHER = 64,     /* control, format, private use */
-    CHAR_SYMBOL = 128,   /* \p{S} */
-    CHAR_WORD = 256      /* \w: alphabetic, marks, decimal digits, connectors, joiners */
+    CHAR_PUNCT = 32,      /* \p{P} */
+    CHAR_OTHER = 64,      /* control, format, private use */
+    CHAR_SYMBOL = 128,    /* \p{S} */
+    CHAR_WORD = 256       /* \w: alphabetic, marks, decimal digits, connectors, joiners */
 };
 
 extern const uint16_t silr_tok_ascii[128];

@@ -2,9 +2,9 @@
  *
  *     u32 bytes of the trie | the trie | replacements, each ended by NUL
  *
- * The trie is a double array of 32-bit units: bits 0-7 and 31 are the label, bit 8 says that a string
- * ends below, bits 10-30 (times 256 if bit 9 is set) are XORed to the place of the children. A
- * leaf holds where its replacement begins. Every place is checked as it is used. */
+ * The trie is a double array of 32-bit units: bits 0-7 and 31 are the label, bit 8 says that a
+ * string ends below, bits 10-30 (times 256 if bit 9 is set) are XORed to the place of the children.
+ * A leaf holds where its replacement begins. Every place is checked as it is used. */
 #include "tokenizer/inside.h"
 #include <string.h>
 
@@ -19,8 +19,8 @@ silr_status silr_charsmap_read(silr_charsmap *m, const void *bytes, size_t len, 
         return silr_fail(err, SILR_EINPUT, "%s: the charsmap is cut short", where);
     memcpy(&trie, bytes, sizeof trie);
     if (trie % sizeof(uint32_t) || trie > len - sizeof trie)
-        return silr_fail(err, SILR_EINPUT, "%s: the charsmap's trie has %u bytes, of %zu in all", where,
-                         trie, len);
+        return silr_fail(err, SILR_EINPUT, "%s: the charsmap's trie has %u bytes, of %zu in all",
+                         where, trie, len);
     if (!(copy = silr_alloc(len + 1, 1)))
         return silr_fail_memory(err);
     memcpy(copy, (const char *)bytes + sizeof trie, len - sizeof trie);
@@ -34,7 +34,8 @@ silr_status silr_charsmap_read(silr_charsmap *m, const void *bytes, size_t len, 
         if (!silr_tok_is_utf8(p, strlen(p))) {
             silr_free(m->memory);
             memset(m, 0, sizeof *m);
-            return silr_fail(err, SILR_EINPUT, "%s: a replacement of the charsmap is not UTF-8", where);
+            return silr_fail(err, SILR_EINPUT, "%s: a replacement of the charsmap is not UTF-8",
+                             where);
         }
     return SILR_OK;
 }

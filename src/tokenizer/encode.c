@@ -54,8 +54,8 @@ static silr_status word(const silr_tokenizer *t, silr_work *w, const char *s, si
 }
 
 /* Normalised text without added tokens in it. */
-static silr_status words(const silr_tokenizer *t, silr_work *w, const char *s, size_t len, bool first,
-                         silr_tokens *out, silr_error *err)
+static silr_status words(const silr_tokenizer *t, silr_work *w, const char *s, size_t len,
+                         bool first, silr_tokens *out, silr_error *err)
 {
     const char *text;
     silr_status st = silr_tok_split(t, w, s, len, first, &text, err);
@@ -66,8 +66,8 @@ static silr_status words(const silr_tokenizer *t, silr_work *w, const char *s, s
 }
 
 /* Text as it is, without added tokens that are sought there. */
-static silr_status plain(const silr_tokenizer *t, silr_work *w, const char *s, size_t len, bool first,
-                         silr_tokens *out, silr_error *err)
+static silr_status plain(const silr_tokenizer *t, silr_work *w, const char *s, size_t len,
+                         bool first, silr_tokens *out, silr_error *err)
 {
     bool prefix = !(first && w->continues);
     const char *text;
@@ -85,8 +85,8 @@ static silr_status plain(const silr_tokenizer *t, silr_work *w, const char *s, s
     return st;
 }
 
-static silr_status whole(const silr_tokenizer *t, silr_work *w, const char *s, size_t len, silr_tokens *out,
-                         silr_error *err)
+static silr_status whole(const silr_tokenizer *t, silr_work *w, const char *s, size_t len,
+                         silr_tokens *out, silr_error *err)
 {
     silr_status st = SILR_OK;
 
@@ -101,8 +101,8 @@ static silr_status whole(const silr_tokenizer *t, silr_work *w, const char *s, s
     return st;
 }
 
-static silr_status run(const silr_tokenizer *t, silr_work *w, const char *s, size_t len, silr_tokens *out,
-                       silr_error *err)
+static silr_status run(const silr_tokenizer *t, silr_work *w, const char *s, size_t len,
+                       silr_tokens *out, silr_error *err)
 {
     size_t begin = out->n;
     silr_status st;
@@ -119,10 +119,11 @@ static silr_status run(const silr_tokenizer *t, silr_work *w, const char *s, siz
     return st;
 }
 
-silr_status silr_tok_run(const silr_tokenizer *t, const char *s, size_t len, bool trusted, bool first,
-                         bool continues, silr_tokens *out, silr_error *err)
+silr_status silr_tok_run(const silr_tokenizer *t, const char *s, size_t len, bool trusted,
+                         bool first, bool continues, silr_tokens *out, silr_error *err)
 {
-    silr_work w = {.trusted = trusted, .first = first || continues, .continues = continues, .limit = SIZE_MAX};
+    silr_work w = {
+        .trusted = trusted, .first = first || continues, .continues = continues, .limit = SIZE_MAX};
     silr_status st = run(t, &w, s, len, out, err);
 
     silr_work_clear(&w);
@@ -146,8 +147,8 @@ silr_status silr_tokenizer_encode(const silr_tokenizer *t, const char *text, siz
     silr_status st = SILR_OK;
 
     if (o.max_tokens > 0 && o.max_tokens < frame)
-        return silr_fail(err, SILR_EINPUT, "%s: at most %zu tokens, but %zu go round every text", t->name,
-                         o.max_tokens, frame);
+        return silr_fail(err, SILR_EINPUT, "%s: at most %zu tokens, but %zu go round every text",
+                         t->name, o.max_tokens, frame);
     if (o.frame)
         st = add_all(t->before, t->n_before, out, err);
     most = o.max_tokens > 0 ? out->n + (o.max_tokens - frame) : SIZE_MAX;
@@ -184,8 +185,8 @@ bool silr_tokenizer_is_special(const silr_tokenizer *t, uint32_t id)
     return id < t->n && (t->token[id].flags & TOKEN_SPECIAL);
 }
 
-silr_status silr_tokenizer_decode(const silr_tokenizer *t, const uint32_t *id, size_t n, silr_buf *out,
-                                  silr_error *err)
+silr_status silr_tokenizer_decode(const silr_tokenizer *t, const uint32_t *id, size_t n,
+                                  silr_buf *out, silr_error *err)
 {
     silr_buf raw = {0};
     const char *s;
@@ -211,7 +212,8 @@ silr_status silr_tokenizer_decode(const silr_tokenizer *t, const uint32_t *id, s
 int64_t silr_tokenizer_special(const silr_tokenizer *t, const char *name)
 {
     uint32_t id = silr_tok_by_name(t, name, strlen(name));
-    return id != SILR_TOK_NONE && (t->token[id].flags & (TOKEN_SPECIAL | TOKEN_ADDED)) ? (int64_t)id : -1;
+    return id != SILR_TOK_NONE && (t->token[id].flags & (TOKEN_SPECIAL | TOKEN_ADDED)) ? (int64_t)id
+                                                                                       : -1;
 }
 
 int64_t silr_tokenizer_bos(const silr_tokenizer *t)

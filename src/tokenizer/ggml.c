@@ -5,8 +5,8 @@
  *     tokens, scores, token_type, merges
  *     bos_token_id, eos_token_id, ..., add_bos_token, add_eos_token, add_space_prefix
  *
- * The file says what a token is by its type: 1 normal, 2 unknown, 3 control, 4 user-defined (sought in
- * every text), 5 unused, 6 byte. Control tokens never come from text. */
+ * The file says what a token is by its type: 1 normal, 2 unknown, 3 control, 4 user-defined (sought
+ * in every text), 5 unused, 6 byte. Control tokens never come from text. */
 #include "tokenizer/inside.h"
 #include "formats/gguf.h"
 #include <math.h>
@@ -22,7 +22,8 @@ static bool flag(const silr_gguf *g, const char *key, bool otherwise)
 }
 
 /* The id under key, or `otherwise`; -1: none, or not one of the vocabulary. */
-static int64_t id_of(const silr_tokenizer *t, const silr_gguf *g, const char *key, int64_t otherwise)
+static int64_t id_of(const silr_tokenizer *t, const silr_gguf *g, const char *key,
+                     int64_t otherwise)
 {
     int64_t id = otherwise;
 
@@ -48,7 +49,8 @@ static uint32_t flags_of(int64_t type)
 
 /* WordPiece in GGUF marks words by U+2581 in front; tokens without it go on inside of a word. Turns
  * that round, to "##" in front of these. */
-static silr_status word_name(silr_buf *b, uint32_t flags, const char **s, size_t *len, silr_error *err)
+static silr_status word_name(silr_buf *b, uint32_t flags, const char **s, size_t *len,
+                             silr_error *err)
 {
     if (!(flags & TOKEN_MODEL) || (flags & TOKEN_ADDED))
         return SILR_OK;
@@ -64,7 +66,8 @@ static silr_status word_name(silr_buf *b, uint32_t flags, const char **s, size_t
     return b->failed ? silr_fail_memory(err) : SILR_OK;
 }
 
-static silr_status read_token(silr_tokenizer *t, const silr_gguf *g, size_t i, silr_buf *b, silr_error *err)
+static silr_status read_token(silr_tokenizer *t, const silr_gguf *g, size_t i, silr_buf *b,
+                              silr_error *err)
 {
     const char *s;
     size_t len;
@@ -78,7 +81,8 @@ static silr_status read_token(silr_tokenizer *t, const silr_gguf *g, size_t i, s
     (void)silr_gguf_integer_at(g, KEY("token_type"), i, &type);
     (void)silr_gguf_number_at(g, KEY("scores"), i, &score);
     if (isnan(score))
-        return silr_fail(err, SILR_EINPUT, "%s: the score of token %zu is not a number", t->name, i);
+        return silr_fail(err, SILR_EINPUT, "%s: the score of token %zu is not a number", t->name,
+                         i);
     flags = flags_of(type);
     if (t->model == MODEL_WORDPIECE && (st = word_name(b, flags, &s, &len, err)) != SILR_OK)
         return st;
@@ -86,8 +90,12 @@ static silr_status read_token(silr_tokenizer *t, const silr_gguf *g, size_t i, s
         return st;
     if (!(flags & (TOKEN_SPECIAL | TOKEN_ADDED)) || len == 0)
         return SILR_OK;
-    return silr_tok_add_added(t, (silr_added){.id = (uint32_t)i, .special = (flags & TOKEN_SPECIAL) != 0,
-                                              .text = t->token[i].name, .len = len}, err);
+    return silr_tok_add_added(t,
+                              (silr_added){.id = (uint32_t)i,
+                                           .special = (flags & TOKEN_SPECIAL) != 0,
+                                           .text = t->token[i].name,
+                                           .len = len},
+                              err);
 }
 
 static silr_status read_tokens(silr_tokenizer *t, const silr_gguf *g, silr_error *err)
@@ -98,10 +106,14 @@ static silr_status read_tokens(silr_tokenizer *t, const silr_gguf *g, silr_error
 
     if (!silr_gguf_strings(g, KEY("tokens"), &n) || n == 0)
         return silr_fail(err, SILR_EINPUT, "%s: there is no list " KEY("tokens"), t->name);
-    if (silr_gguf_has(g, KEY("token_type")) && (!silr_gguf_integers(g, KEY("token_type"), &other) || other != n))
-        return silr_fail(err, SILR_EINPUT, "%s: " KEY("token_type") " does not fit %zu tokens", t->name, n);
-    if (silr_gguf_has(g, KEY("scores")) && (!silr_gguf_numbers(g, KEY("scores"), &other) || other != n))
-        return silr_fail(err, SILR_EINPUT, "%s: " KEY("scores") " do not fit %zu tokens", t->name, n);
+    if (silr_gguf_has(g, KEY("token_type")) &&
+        (!silr_gguf_integers(g, KEY("token_type"), &other) || other != n))
+        return silr_fail(err, SILR_EINPUT, "%s: " KEY("token_type") " does not fit %zu tokens",
+                         t->name, n);
+    if (silr_gguf_has(g, KEY("scores")) &&
+        (!silr_gguf_numbers(g, KEY("scores"), &other) || other != n))
+        return silr_fail(err, SILR_EINPUT, "%s: " KEY("scores") " do not fit %zu tokens", t->name,
+                         n);
     if ((t->model == MODEL_SPM || t->model == MODEL_UNIGRAM) && !silr_gguf_has(g, KEY("scores")))
         return silr_fail(err, SILR_EINPUT, "%s: there is no list " KEY("scores"), t->name);
     if ((st = silr_tok_room(t, n, err)) != SILR_OK)
@@ -152,7 +164,8 @@ static silr_status read_merges(silr_tokenizer *t, const silr_gguf *g, silr_error
     return st;
 }
 
-/* --- the four models --------------------------------------------------------------------------- */
+/* --- the four models ---------------------------------------------------------------------------
+ */
 
 static silr_status bpe(silr_tokenizer *t, const silr_gguf *g, bool *add_bos, silr_error *err)
 {
@@ -175,15 +188,22 @@ static silr_status spm(silr_tokenizer *t, const silr_gguf *g, silr_error *err)
     t->decode = DECODE_SPACES;
     t->decode_strip = prefix;
     if (prefix)
-        st = silr_tok_add_normal(t, (silr_normal){.kind = NORMAL_PREPEND, .to = SILR_TOK_SPACE, .to_len = 3}, err);
+        st = silr_tok_add_normal(
+            t, (silr_normal){.kind = NORMAL_PREPEND, .to = SILR_TOK_SPACE, .to_len = 3}, err);
     if (st == SILR_OK)
-        st = silr_tok_add_normal(t, (silr_normal){.kind = NORMAL_REPLACE, .from = " ", .from_len = 1,
-                                                  .to = SILR_TOK_SPACE, .to_len = 3}, err);
+        st = silr_tok_add_normal(t,
+                                 (silr_normal){.kind = NORMAL_REPLACE,
+                                               .from = " ",
+                                               .from_len = 1,
+                                               .to = SILR_TOK_SPACE,
+                                               .to_len = 3},
+                                 err);
     return st;
 }
 
 /* The charsmap is a list of bytes here. */
-static silr_status charsmap(const silr_gguf *g, silr_normal *step, const char *where, silr_error *err)
+static silr_status charsmap(const silr_gguf *g, silr_normal *step, const char *where,
+                            silr_error *err)
 {
     silr_buf b = {0};
     silr_status st = SILR_OK;
@@ -196,7 +216,8 @@ static silr_status charsmap(const silr_gguf *g, silr_normal *step, const char *w
         (void)silr_gguf_integer_at(g, KEY("precompiled_charsmap"), i, &v);
         silr_buf_putc(&b, (char)(v & 0xff));
     }
-    st = b.failed ? silr_fail_memory(err) : silr_charsmap_read(&step->map, b.data, b.len, where, err);
+    st = b.failed ? silr_fail_memory(err)
+                  : silr_charsmap_read(&step->map, b.data, b.len, where, err);
     silr_buf_clear(&b);
     return st;
 }
@@ -215,7 +236,8 @@ static silr_status unigram(silr_tokenizer *t, const silr_gguf *g, silr_error *er
     for (size_t i = 0; i < t->n; i++) {
         if (t->token[i].flags & TOKEN_ADDED)
             t->token[i].score = 0;
-        else if ((t->token[i].flags & (TOKEN_MODEL | TOKEN_BYTE)) == TOKEN_MODEL && t->token[i].score < least)
+        else if ((t->token[i].flags & (TOKEN_MODEL | TOKEN_BYTE)) == TOKEN_MODEL &&
+                 t->token[i].score < least)
             least = t->token[i].score;
     }
     t->unknown_score = isfinite(least) ? least - 10 : -10;
@@ -237,7 +259,8 @@ static silr_status bert(silr_tokenizer *t, const silr_gguf *g, silr_error *err)
     t->decode_strip = t->decode_cleanup = true;
     t->max_chars = 100;
     if ((st = silr_tok_add_normal(t, step, err)) != SILR_OK ||
-        (st = silr_tok_add_split(t, (silr_split){.kind = SPLIT_SPACE, .cut = CUT_REMOVED}, err)) != SILR_OK)
+        (st = silr_tok_add_split(t, (silr_split){.kind = SPLIT_SPACE, .cut = CUT_REMOVED}, err)) !=
+            SILR_OK)
         return st;
     return silr_tok_add_split(t, (silr_split){.kind = SPLIT_PUNCT, .cut = CUT_ISOLATED}, err);
 }
@@ -257,7 +280,8 @@ static silr_status read_model(silr_tokenizer *t, const silr_gguf *g, bool *add_b
     return SILR_OK;
 }
 
-/* --- what goes round a text --------------------------------------------------------------------------- */
+/* --- what goes round a text
+ * --------------------------------------------------------------------------- */
 
 static silr_status put_frame(uint32_t **list, size_t *n, size_t *cap, int64_t id, silr_error *err)
 {
@@ -280,13 +304,15 @@ static silr_status read_frame(silr_tokenizer *t, const silr_gguf *g, bool add_bo
         [MODEL_UNIGRAM] = {-1, 1, 2, -1, false, true},
         [MODEL_WORDPIECE] = {101, -1, 100, 102, true, true},
     };
-    const int64_t separator = id_of(t, g, KEY("seperator_token_id"),
-                                    id_of(t, g, KEY("separator_token_id"), usual[t->model].separator));
+    const int64_t separator =
+        id_of(t, g, KEY("seperator_token_id"),
+              id_of(t, g, KEY("separator_token_id"), usual[t->model].separator));
     int64_t unknown = id_of(t, g, KEY("unknown_token_id"), usual[t->model].unknown), last;
     bool word = t->model == MODEL_WORDPIECE;
     silr_status st;
 
-    t->bos = id_of(t, g, KEY("bos_token_id"), id_of(t, g, KEY("cls_token_id"), usual[t->model].bos));
+    t->bos =
+        id_of(t, g, KEY("bos_token_id"), id_of(t, g, KEY("cls_token_id"), usual[t->model].bos));
     t->eos = id_of(t, g, KEY("eos_token_id"), usual[t->model].eos);
     if (unknown >= 0 && t->model != MODEL_BPE) { /* which leaves out what it lacks */
         t->unknown = (uint32_t)unknown;
@@ -306,7 +332,8 @@ static silr_status read_template(silr_tokenizer *t, const silr_gguf *g, silr_err
     const char *s;
     size_t len;
 
-    if (silr_gguf_string(g, "tokenizer.chat_template", &s, &len) && !(t->template = silr_strndup(s, len)))
+    if (silr_gguf_string(g, "tokenizer.chat_template", &s, &len) &&
+        !(t->template = silr_strndup(s, len)))
         return silr_fail_memory(err);
     return SILR_OK;
 }
@@ -316,19 +343,25 @@ static silr_status which_model(silr_tokenizer *t, const silr_gguf *g, silr_error
     static const struct {
         const char *name;
         silr_model_kind model;
-    } models[] = {{"gpt2", MODEL_BPE}, {"llama", MODEL_SPM}, {"t5", MODEL_UNIGRAM}, {"bert", MODEL_WORDPIECE}};
+    } models[] = {{"gpt2", MODEL_BPE},
+                  {"llama", MODEL_SPM},
+                  {"t5", MODEL_UNIGRAM},
+                  {"bert", MODEL_WORDPIECE}};
     const char *s;
     size_t len;
 
     if (!silr_gguf_string(g, KEY("model"), &s, &len))
-        return silr_fail(err, SILR_EINPUT, "%s: there is no " KEY("model") ": a file without a tokenizer", t->name);
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: there is no " KEY("model") ": a file without a tokenizer", t->name);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (strlen(models[i].name) == len && memcmp(models[i].name, s, len) == 0) {
             t->model = models[i].model;
             return SILR_OK;
         }
-    return silr_fail(err, SILR_EINPUT, "%s: silr does not know the tokenizer \"%.*s\"; it knows gpt2, llama, t5 and bert",
-                     t->name, (int)(len < 60 ? len : 60), s);
+    return silr_fail(
+        err, SILR_EINPUT,
+        "%s: silr does not know the tokenizer \"%.*s\"; it knows gpt2, llama, t5 and bert", t->name,
+        (int)(len < 60 ? len : 60), s);
 }
 
 silr_status silr_tok_from_gguf(silr_tokenizer **out, const struct silr_gguf *g, const char *name,
@@ -345,9 +378,11 @@ silr_status silr_tok_from_gguf(silr_tokenizer **out, const struct silr_gguf *g, 
         st = silr_fail_memory(err);
         goto done;
     }
-    if ((st = read_tokens(t, g, err)) != SILR_OK || (st = read_model(t, g, &add_bos, err)) != SILR_OK ||
-        (st = read_frame(t, g, add_bos, err)) != SILR_OK || (st = read_template(t, g, err)) != SILR_OK ||
-        (st = silr_tok_finish(t, err)) != SILR_OK || (st = silr_tok_recognise(t, err)) != SILR_OK)
+    if ((st = read_tokens(t, g, err)) != SILR_OK ||
+        (st = read_model(t, g, &add_bos, err)) != SILR_OK ||
+        (st = read_frame(t, g, add_bos, err)) != SILR_OK ||
+        (st = read_template(t, g, err)) != SILR_OK || (st = silr_tok_finish(t, err)) != SILR_OK ||
+        (st = silr_tok_recognise(t, err)) != SILR_OK)
         goto done;
     *out = t;
     t = NULL;

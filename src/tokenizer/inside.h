@@ -44,7 +44,7 @@ typedef struct {
 /* Which token has these bytes as its key, or as its name? Open addressing. Of equals the lowest id
  * stays. */
 typedef struct {
-    uint32_t id; /* SILR_TOK_NONE: empty */
+    uint32_t id;  /* SILR_TOK_NONE: empty */
     uint32_t tag; /* more of the hash */
 } silr_tok_slot;
 typedef struct {
@@ -54,7 +54,8 @@ typedef struct {
 } silr_tok_map;
 silr_status silr_tok_map_build(silr_tok_map *m, const silr_token *token, size_t n, bool names,
                                silr_error *err);
-uint32_t silr_tok_map_find(const silr_tok_map *m, const silr_token *token, const char *s, size_t len);
+uint32_t silr_tok_map_find(const silr_tok_map *m, const silr_token *token, const char *s,
+                           size_t len);
 
 /* --- patterns (regex.c, scan.c) --------------------------------------------------------------- */
 
@@ -64,7 +65,8 @@ silr_status silr_tok_regex_new(silr_tok_regex **out, const char *pattern, size_t
                                const char *where, silr_error *err);
 void silr_tok_regex_free(silr_tok_regex *r);
 void silr_tok_matcher_free(silr_tok_matcher *m);
-/* The first match in s from `at`: *from = *to = len + 1 when there is none. *m is made when needed. */
+/* The first match in s from `at`: *from = *to = len + 1 when there is none. *m is made when needed.
+ */
 silr_status silr_tok_regex_find(const silr_tok_regex *r, silr_tok_matcher **m, const char *s,
                                 size_t len, size_t at, size_t *from, size_t *to, silr_error *err);
 
@@ -77,8 +79,18 @@ silr_tok_scan silr_tok_scan_gpt2, silr_tok_scan_llama3, silr_tok_scan_qwen2;
 /* --- steps of a pipeline ---------------------------------------------------------------------- */
 
 typedef enum {
-    NORMAL_NFC, NORMAL_NFD, NORMAL_NFKC, NORMAL_NFKD, NORMAL_LOWER, NORMAL_STRIP_ACCENTS,
-    NORMAL_BERT, NORMAL_REPLACE, NORMAL_PREPEND, NORMAL_CHARSMAP, NORMAL_STRIP, NORMAL_NMT,
+    NORMAL_NFC,
+    NORMAL_NFD,
+    NORMAL_NFKC,
+    NORMAL_NFKD,
+    NORMAL_LOWER,
+    NORMAL_STRIP_ACCENTS,
+    NORMAL_BERT,
+    NORMAL_REPLACE,
+    NORMAL_PREPEND,
+    NORMAL_CHARSMAP,
+    NORMAL_STRIP,
+    NORMAL_NMT,
     NORMAL_SPACES /* SentencePiece: runs of spaces become one, none at the ends */
 } silr_normal_kind;
 typedef struct {
@@ -99,9 +111,16 @@ typedef struct {
 } silr_normal;
 
 typedef enum {
-    SPLIT_BYTES,    /* the rest of a byte-level pipeline; must be last */
-    SPLIT_PATTERN, SPLIT_STRING, SPLIT_SCAN, SPLIT_DIGITS, SPLIT_DIGIT, SPLIT_SPACE, SPLIT_WORDS,
-    SPLIT_PUNCT, SPLIT_METASPACE
+    SPLIT_BYTES, /* the rest of a byte-level pipeline; must be last */
+    SPLIT_PATTERN,
+    SPLIT_STRING,
+    SPLIT_SCAN,
+    SPLIT_DIGITS,
+    SPLIT_DIGIT,
+    SPLIT_SPACE,
+    SPLIT_WORDS,
+    SPLIT_PUNCT,
+    SPLIT_METASPACE
 } silr_split_kind;
 typedef enum { CUT_ISOLATED, CUT_REMOVED, CUT_PREVIOUS, CUT_NEXT, CUT_CONTIGUOUS } silr_cut;
 typedef enum { PREFIX_NEVER, PREFIX_FIRST, PREFIX_ALWAYS } silr_prefix;
@@ -131,7 +150,7 @@ typedef struct {
     silr_trie plain, all;
 } silr_added_set;
 typedef struct {
-    size_t from, to; /* of the match, stripped spaces included */
+    size_t from, to;         /* of the match, stripped spaces included */
     const silr_added *token; /* NULL: none */
 } silr_added_match;
 silr_added_match silr_added_find(const silr_tokenizer *t, const silr_added_set *set, bool trusted,
@@ -141,19 +160,23 @@ silr_added_match silr_added_find(const silr_tokenizer *t, const silr_added_set *
 
 typedef enum { MODEL_BPE, MODEL_SPM, MODEL_UNIGRAM, MODEL_WORDPIECE } silr_model_kind;
 typedef struct {
-    uint64_t pair; /* left id << 32 | right id; UINT64_MAX: empty */
+    uint64_t pair;     /* left id << 32 | right id; UINT64_MAX: empty */
     uint32_t rank, id; /* UINT32_MAX: not to be made */
 } silr_merge;
-typedef enum { DECODE_PLAIN, DECODE_SPACES /* U+2581 is a space */, DECODE_WORDPIECE } silr_decode_kind;
+typedef enum {
+    DECODE_PLAIN,
+    DECODE_SPACES /* U+2581 is a space */,
+    DECODE_WORDPIECE
+} silr_decode_kind;
 
 typedef struct {
     silr_talk kind;
-    bool bos;            /* the conversation begins with it */
-    char *system;        /* a system turn where there is none, "" for an empty one; NULL: none */
+    bool bos;     /* the conversation begins with it */
+    char *system; /* a system turn where there is none, "" for an empty one; NULL: none */
     size_t system_len;
     const char *preamble; /* LLAMA3: in front of every system text */
-    /* MISTRAL: spaces in front of and behind [INST], in front of [/INST], of an answer; the answer's
-     * own spaces go; [SYSTEM_PROMPT] */
+    /* MISTRAL: spaces in front of and behind [INST], in front of [/INST], of an answer; the
+     * answer's own spaces go; [SYSTEM_PROMPT] */
     bool lead, trail, close, answer, trim, marked_system;
 } silr_talk_style;
 
@@ -174,13 +197,14 @@ struct silr_tokenizer {
     size_t n_before, before_cap, n_after, after_cap;
 
     silr_model_kind model;
-    uint32_t unknown; /* SILR_TOK_NONE: none */
+    uint32_t unknown;   /* SILR_TOK_NONE: none */
     uint32_t byte[256]; /* ids of byte tokens; byte-level: of one byte */
     bool byte_level, byte_fallback, fuse_unknown, ignore_merges;
     silr_tok_map map, names;
     silr_merge *merge;
     size_t merge_mask;
-    atomic_uchar *whole; /* BPE: does the token come of its own bytes? 0: not known yet, 1: yes, 2: no */
+    atomic_uchar
+        *whole; /* BPE: does the token come of its own bytes? 0: not known yet, 1: yes, 2: no */
     silr_trie words, inner; /* UNIGRAM; WORDPIECE: at the start and inside of a word */
     char *inner_prefix;     /* WORDPIECE: "##" */
     size_t max_chars;       /* WORDPIECE: longer words are unknown */
@@ -195,7 +219,8 @@ struct silr_tokenizer {
     silr_talk_style talk;
 };
 
-/* --- what one encoding needs ------------------------------------------------------------------- */
+/* --- what one encoding needs -------------------------------------------------------------------
+ */
 
 typedef struct {
     size_t from, to;
@@ -219,8 +244,8 @@ typedef struct {
     size_t chars_cap;
     silr_tok_matcher *matcher;
     bool trusted, first, continues; /* continues: no space is put in front */
-    size_t limit; /* enough ids */
-    size_t most;  /* bytes of normalised text */
+    size_t limit;                   /* enough ids */
+    size_t most;                    /* bytes of normalised text */
 } silr_work;
 void silr_work_clear(silr_work *w);
 
@@ -236,8 +261,8 @@ const char *silr_charsmap_find(const silr_charsmap *m, const char *s, size_t len
                                size_t *used, size_t *out_len);
 
 /* Splits s into w->span over *text (s itself, or one of w->split). */
-silr_status silr_tok_split(const silr_tokenizer *t, silr_work *w, const char *s, size_t len, bool first,
-                           const char **text, silr_error *err);
+silr_status silr_tok_split(const silr_tokenizer *t, silr_work *w, const char *s, size_t len,
+                           bool first, const char **text, silr_error *err);
 
 silr_status silr_tok_bpe(const silr_tokenizer *t, silr_work *w, const char *s, size_t len,
                          silr_tokens *out, silr_error *err);
@@ -264,12 +289,13 @@ uint64_t silr_heap_pop(silr_work *w);
 /* Room for n symbols in w's arrays. */
 bool silr_symbols(silr_work *w, size_t n);
 
-/* Encodes without frame or limit; `first`: s begins the whole text; `continues`: s goes on from text
- * that was encoded before, so that no space is put in front. */
-silr_status silr_tok_run(const silr_tokenizer *t, const char *s, size_t len, bool trusted, bool first,
-                         bool continues, silr_tokens *out, silr_error *err);
+/* Encodes without frame or limit; `first`: s begins the whole text; `continues`: s goes on from
+ * text that was encoded before, so that no space is put in front. */
+silr_status silr_tok_run(const silr_tokenizer *t, const char *s, size_t len, bool trusted,
+                         bool first, bool continues, silr_tokens *out, silr_error *err);
 
-/* --- making a tokenizer (build.c) ---------------------------------------------------------------- */
+/* --- making a tokenizer (build.c) ----------------------------------------------------------------
+ */
 
 silr_status silr_tok_new(silr_tokenizer **out, const char *name, silr_error *err);
 /* Room for ids below n. */
@@ -284,8 +310,8 @@ silr_status silr_tok_add_added(silr_tokenizer *t, silr_added a, silr_error *err)
 typedef struct {
     uint32_t left, right, id;
 } silr_merge_rule;
-silr_status silr_tok_merges(silr_tokenizer *t, const silr_merge_rule *rule, size_t n, bool last_wins,
-                            silr_error *err);
+silr_status silr_tok_merges(silr_tokenizer *t, const silr_merge_rule *rule, size_t n,
+                            bool last_wins, silr_error *err);
 /* The table of names, when all tokens are there. */
 silr_status silr_tok_index(silr_tokenizer *t, silr_error *err);
 /* Works out pieces, keys and tables, when tokens, steps and added tokens are there. */
@@ -295,7 +321,8 @@ uint32_t silr_tok_byte_char(unsigned char byte);
 int silr_tok_char_byte(uint32_t c);
 uint32_t silr_tok_by_name(const silr_tokenizer *t, const char *name, size_t len);
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------
+ */
 
 struct json_t;
 silr_status silr_tok_read_normalizer(silr_tokenizer *t, const struct json_t *j, silr_error *err);
@@ -306,7 +333,8 @@ silr_status silr_tok_read_model(silr_tokenizer *t, const struct json_t *j, silr_
 struct silr_gguf;
 silr_status silr_tok_from_gguf(silr_tokenizer **out, const struct silr_gguf *g, const char *name,
                                silr_error *err);
-/* The splits that tokenizer.ggml.pre names; *add_bos: such vocabularies put BOS in front of a text. */
+/* The splits that tokenizer.ggml.pre names; *add_bos: such vocabularies put BOS in front of a text.
+ */
 silr_status silr_tok_read_pre(silr_tokenizer *t, const char *pre, size_t len, bool *add_bos,
                               silr_error *err);
 

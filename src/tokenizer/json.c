@@ -13,7 +13,8 @@ static bool flag(const json_t *j, const char *key, bool otherwise)
     return json_is_boolean(v) ? json_is_true(v) : otherwise;
 }
 
-/* jansson has no word for a lack of memory in some places: then there is no sentence, or a wrong one. */
+/* jansson has no word for a lack of memory in some places: then there is no sentence, or a wrong
+ * one. */
 static silr_status load(json_t **out, const char *s, size_t len, const char *name, silr_error *err)
 {
     json_error_t e;
@@ -27,21 +28,25 @@ static silr_status load(json_t **out, const char *s, size_t len, const char *nam
         return silr_fail_memory(err);
     }
     if (*out)
-        return json_is_object(*out) ? SILR_OK : silr_fail(err, SILR_EINPUT, "%s: not a JSON object", name);
+        return json_is_object(*out) ? SILR_OK
+                                    : silr_fail(err, SILR_EINPUT, "%s: not a JSON object", name);
     if (e.text[0] == '\0' || json_error_code(&e) == json_error_out_of_memory)
         return silr_fail_memory(err);
     return silr_fail(err, SILR_EINPUT, "%s:%d: %s", name, e.line, e.text);
 }
 
-/* --- added tokens ---------------------------------------------------------------------------------- */
+/* --- added tokens
+ * ---------------------------------------------------------------------------------- */
 
 static silr_status read_added_token(silr_tokenizer *t, const json_t *j, silr_error *err)
 {
     const json_t *content = json_object_get(j, "content"), *number = json_object_get(j, "id");
     const char *s = json_string_value(content);
     size_t len = json_string_length(content), id;
-    silr_added a = {.special = flag(j, "special", false), .lstrip = flag(j, "lstrip", false),
-                    .rstrip = flag(j, "rstrip", false), .single_word = flag(j, "single_word", false)};
+    silr_added a = {.special = flag(j, "special", false),
+                    .lstrip = flag(j, "lstrip", false),
+                    .rstrip = flag(j, "rstrip", false),
+                    .single_word = flag(j, "single_word", false)};
     silr_status st;
     uint32_t known;
 
@@ -55,7 +60,9 @@ static silr_status read_added_token(silr_tokenizer *t, const json_t *j, silr_err
     if (known != SILR_TOK_NONE)
         id = known;
     else if (id > 4 * (t->n + 1) + 65536)
-        return silr_fail(err, SILR_EINPUT, "%s: the added token \"%.60s\" has an id far beyond the vocabulary", t->name, s);
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: the added token \"%.60s\" has an id far beyond the vocabulary",
+                         t->name, s);
     if ((st = silr_tok_put_token(t, id, s, len, a.special ? TOKEN_SPECIAL : TOKEN_ADDED,
                                  id < t->n ? t->token[id].score : 0, err)) != SILR_OK)
         return st;
@@ -71,13 +78,12 @@ static silr_status read_added(silr_tokenizer *t, const json_t *j, silr_error *er
     silr_status st;
     size_t i;
 
-    json_array_foreach(j, i, v)
-        if ((st = read_added_token(t, v, err)) != SILR_OK)
-            return st;
+    json_array_foreach(j, i, v) if ((st = read_added_token(t, v, err)) != SILR_OK) return st;
     return silr_tok_index(t, err);
 }
 
-/* --- the decoder -------------------------------------------------------------------------------------- */
+/* --- the decoder
+ * -------------------------------------------------------------------------------------- */
 
 static void read_decoder(silr_tokenizer *t, const json_t *j, int depth)
 {
@@ -88,8 +94,7 @@ static void read_decoder(silr_tokenizer *t, const json_t *j, int depth)
     if (!type || depth > 16)
         return;
     if (strcmp(type, "Sequence") == 0) {
-        json_array_foreach(json_object_get(j, "decoders"), i, v)
-            read_decoder(t, v, depth + 1);
+        json_array_foreach(json_object_get(j, "decoders"), i, v) read_decoder(t, v, depth + 1);
     } else if (strcmp(type, "WordPiece") == 0)
         t->decode_cleanup = flag(j, "cleanup", true);
     else if (strcmp(type, "Metaspace") == 0) {
@@ -102,7 +107,8 @@ static void read_decoder(silr_tokenizer *t, const json_t *j, int depth)
         t->decode_strip = json_integer_value(json_object_get(j, "start")) > 0;
 }
 
-/* --- the configuration --------------------------------------------------------------------------------- */
+/* --- the configuration
+ * --------------------------------------------------------------------------------- */
 
 /* A token of the configuration: a string, or an object with "content". */
 static int64_t config_token(const silr_tokenizer *t, const json_t *config, const char *key)
@@ -138,7 +144,8 @@ static const json_t *config_template(const json_t *config)
     if (!json_is_array(v))
         return v;
     found = json_object_get(json_array_get(v, 0), "template");
-    json_array_foreach(v, i, each) {
+    json_array_foreach(v, i, each)
+    {
         const char *name = json_string_value(json_object_get(each, "name"));
         if (name && strcmp(name, "default") == 0)
             found = json_object_get(each, "template");
@@ -146,10 +153,12 @@ static const json_t *config_template(const json_t *config)
     return found;
 }
 
-static silr_status read_config(silr_tokenizer *t, const json_t *config, const char *jinja, silr_error *err)
+static silr_status read_config(silr_tokenizer *t, const json_t *config, const char *jinja,
+                               silr_error *err)
 {
     static const char *const begins[] = {"<s>", "<|begin_of_text|>", "<bos>", "[CLS]", NULL};
-    static const char *const ends[] = {"</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>", "[SEP]", NULL};
+    static const char *const ends[] = {"</s>",          "<|end_of_text|>", "<eos>",
+                                       "<|endoftext|>", "[SEP]",           NULL};
     const json_t *template = config_template(config);
 
     t->bos = config ? config_token(t, config, "bos_token") : usual(t, begins);
@@ -180,7 +189,8 @@ static silr_status read_tokenizer(silr_tokenizer *t, const json_t *j, const json
         t->decode = DECODE_WORDPIECE;
         t->decode_strip = true;
     }
-    if ((st = read_config(t, config, jinja, err)) != SILR_OK || (st = silr_tok_finish(t, err)) != SILR_OK)
+    if ((st = read_config(t, config, jinja, err)) != SILR_OK ||
+        (st = silr_tok_finish(t, err)) != SILR_OK)
         return st;
     return silr_tok_recognise(t, err);
 }
@@ -190,8 +200,8 @@ typedef struct {
     size_t len;
 } span;
 
-static silr_status parse(silr_tokenizer **out, span json, span config, const char *jinja, const char *name,
-                         silr_error *err)
+static silr_status parse(silr_tokenizer **out, span json, span config, const char *jinja,
+                         const char *name, silr_error *err)
 {
     silr_tokenizer *t = NULL;
     json_t *j = NULL, *c = NULL;
@@ -216,13 +226,16 @@ done:
     return st;
 }
 
-silr_status silr_tokenizer_parse(silr_tokenizer **out, const char *json, size_t len, const char *config,
-                                 size_t config_len, const char *name, silr_error *err)
+silr_status silr_tokenizer_parse(silr_tokenizer **out, const char *json, size_t len,
+                                 const char *config, size_t config_len, const char *name,
+                                 silr_error *err)
 {
     return parse(out, (span){json, len}, (span){config, config_len}, NULL, name, err);
 }
 
-/* --- files ------------------------------------------------------------------------------------------------ */
+/* --- files
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Reads dir/name into b, if there is one. */
 static silr_status read_beside(silr_buf *b, const char *dir, const char *name, silr_error *err)
@@ -287,7 +300,8 @@ silr_status silr_tokenizer_open(silr_tokenizer **out, const char *path, silr_err
         (st = read_beside(&config, dir, "tokenizer_config.json", err)) != SILR_OK ||
         (st = read_beside(&jinja, dir, "chat_template.jinja", err)) != SILR_OK)
         goto done;
-    st = parse(out, (span){json.data, json.len}, (span){config.data, config.len}, jinja.data, file, err);
+    st = parse(out, (span){json.data, json.len}, (span){config.data, config.len}, jinja.data, file,
+               err);
 done:
     silr_buf_clear(&json);
     silr_buf_clear(&config);

@@ -1,5 +1,5 @@
-/* model.c - the "model" of a tokenizer.json: vocabulary, merges or scores, and what is done with what
- * the vocabulary lacks. */
+/* model.c - the "model" of a tokenizer.json: vocabulary, merges or scores, and what is done with
+ * what the vocabulary lacks. */
 #include "tokenizer/inside.h"
 #include <jansson.h>
 #include <string.h>
@@ -25,11 +25,14 @@ static silr_status read_vocab(silr_tokenizer *t, const json_t *j, silr_error *er
 
     if (!json_is_object(vocab))
         return silr_fail(err, SILR_EINPUT, "%s: the model's \"vocab\" is not an object", t->name);
-    json_object_keylen_foreach(vocab, name, len, v) {
+    json_object_keylen_foreach(vocab, name, len, v)
+    {
         json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
-        uint32_t flags = TOKEN_MODEL | (t->byte_fallback && is_byte_name(name, len) ? TOKEN_BYTE : 0);
+        uint32_t flags =
+            TOKEN_MODEL | (t->byte_fallback && is_byte_name(name, len) ? TOKEN_BYTE : 0);
         if (id < 0 || (size_t)id > 4 * n + 65536)
-            return silr_fail(err, SILR_EINPUT, "%s: the token \"%.60s\" has no id, or one far beyond the %zu tokens",
+            return silr_fail(err, SILR_EINPUT,
+                             "%s: the token \"%.60s\" has no id, or one far beyond the %zu tokens",
                              t->name, name, n);
         if ((st = silr_tok_put_token(t, (size_t)id, name, len, flags, 0, err)) != SILR_OK)
             return st;
@@ -45,14 +48,16 @@ static silr_status read_unknown(silr_tokenizer *t, const json_t *j, silr_error *
     if (!v || json_is_null(v))
         return SILR_OK;
     if (!json_is_string(v) ||
-        (t->unknown = silr_tok_by_name(t, json_string_value(v), json_string_length(v))) == SILR_TOK_NONE)
+        (t->unknown = silr_tok_by_name(t, json_string_value(v), json_string_length(v))) ==
+            SILR_TOK_NONE)
         return silr_fail(err, SILR_EINPUT, "%s: the vocabulary lacks its own unk_token", t->name);
     t->token[t->unknown].flags |= TOKEN_UNKNOWN;
     return SILR_OK;
 }
 
 /* The two names of a merge: ["a", "b"], or "a b". */
-static bool merge_names(const json_t *v, const char **a, size_t *a_len, const char **b, size_t *b_len)
+static bool merge_names(const json_t *v, const char **a, size_t *a_len, const char **b,
+                        size_t *b_len)
 {
     const char *s, *space;
 
@@ -91,8 +96,10 @@ static silr_status read_merge(silr_tokenizer *t, const json_t *v, size_t i, silr
     out->right = silr_tok_by_name(t, b, b_len);
     out->id = silr_tok_by_name(t, whole->data, whole->len);
     if (out->left == SILR_TOK_NONE || out->right == SILR_TOK_NONE || out->id == SILR_TOK_NONE)
-        return silr_fail(err, SILR_EINPUT, "%s: merge %zu (\"%.40s\" and \"%.40s\") is of tokens that the vocabulary lacks",
-                         t->name, i, a, b);
+        return silr_fail(
+            err, SILR_EINPUT,
+            "%s: merge %zu (\"%.40s\" and \"%.40s\") is of tokens that the vocabulary lacks",
+            t->name, i, a, b);
     return SILR_OK;
 }
 
@@ -126,11 +133,14 @@ static silr_status read_bpe(silr_tokenizer *t, const json_t *j, silr_error *err)
     silr_status st;
 
     if (dropout && !json_is_null(dropout) && json_number_value(dropout) != 0)
-        return silr_fail(err, SILR_EINPUT, "%s: BPE with dropout gives no text the same tokens twice", t->name);
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: BPE with dropout gives no text the same tokens twice", t->name);
     if (!is_empty(json_object_get(j, "continuing_subword_prefix")) ||
         !is_empty(json_object_get(j, "end_of_word_suffix")))
-        return silr_fail(err, SILR_EINPUT, "%s: silr does not know BPE with continuing_subword_prefix or end_of_word_suffix",
-                         t->name);
+        return silr_fail(
+            err, SILR_EINPUT,
+            "%s: silr does not know BPE with continuing_subword_prefix or end_of_word_suffix",
+            t->name);
     t->model = MODEL_BPE;
     t->byte_fallback = flag(j, "byte_fallback", false);
     t->fuse_unknown = flag(j, "fuse_unk", false);
@@ -148,7 +158,9 @@ static silr_status read_wordpiece(silr_tokenizer *t, const json_t *j, silr_error
     silr_status st;
 
     t->model = MODEL_WORDPIECE;
-    t->max_chars = json_is_integer(most) && json_integer_value(most) > 0 ? (size_t)json_integer_value(most) : 100;
+    t->max_chars = json_is_integer(most) && json_integer_value(most) > 0
+                       ? (size_t)json_integer_value(most)
+                       : 100;
     if (!(t->inner_prefix = silr_strdup(json_is_string(prefix) ? json_string_value(prefix) : "##")))
         return silr_fail_memory(err);
     if ((st = read_vocab(t, j, err)) != SILR_OK || (st = silr_tok_index(t, err)) != SILR_OK)
@@ -169,14 +181,18 @@ static silr_status read_unigram(silr_tokenizer *t, const json_t *j, silr_error *
     t->byte_fallback = flag(j, "byte_fallback", false);
     if (!json_is_array(vocab) || json_array_size(vocab) == 0)
         return silr_fail(err, SILR_EINPUT, "%s: the model's \"vocab\" is not a list", t->name);
-    json_array_foreach(vocab, i, v) {
+    json_array_foreach(vocab, i, v)
+    {
         const json_t *piece = json_array_get(v, 0), *score = json_array_get(v, 1);
         const char *name = json_string_value(piece);
         size_t len = json_string_length(piece);
         if (!name || !json_is_number(score))
-            return silr_fail(err, SILR_EINPUT, "%s: token %zu is not a piece with a score", t->name, i);
-        if ((st = silr_tok_put_token(t, i, name, len, TOKEN_MODEL | (t->byte_fallback && is_byte_name(name, len) ? TOKEN_BYTE : 0),
-                                     json_number_value(score), err)) != SILR_OK)
+            return silr_fail(err, SILR_EINPUT, "%s: token %zu is not a piece with a score", t->name,
+                             i);
+        if ((st = silr_tok_put_token(
+                 t, i, name, len,
+                 TOKEN_MODEL | (t->byte_fallback && is_byte_name(name, len) ? TOKEN_BYTE : 0),
+                 json_number_value(score), err)) != SILR_OK)
             return st;
         if (i == 0 || json_number_value(score) < least)
             least = json_number_value(score);
@@ -196,10 +212,10 @@ silr_status silr_tok_read_model(silr_tokenizer *t, const struct json_t *j, silr_
     const char *type = json_string_value(json_object_get(j, "type"));
 
     if (!type) /* old files do not say */
-        type = json_object_get(j, "merges")                       ? "BPE"
-               : json_is_array(json_object_get(j, "vocab"))       ? "Unigram"
-               : json_object_get(j, "max_input_chars_per_word")   ? "WordPiece"
-                                                                  : "";
+        type = json_object_get(j, "merges")                     ? "BPE"
+               : json_is_array(json_object_get(j, "vocab"))     ? "Unigram"
+               : json_object_get(j, "max_input_chars_per_word") ? "WordPiece"
+                                                                : "";
     if (strcmp(type, "BPE") == 0)
         return read_bpe(t, j, err);
     if (strcmp(type, "WordPiece") == 0)

@@ -1,7 +1,8 @@
 /* normal.c - the normalisers of a tokenizer.json, one step after the other.
  *
- * Each step reads one buffer and writes another. Texts in ASCII skip what cannot change them. A text
- * may become GROWTH times as long and no longer, whatever a file has its letters replaced by. */
+ * Each step reads one buffer and writes another. Texts in ASCII skip what cannot change them. A
+ * text may become GROWTH times as long and no longer, whatever a file has its letters replaced by.
+ */
 #include "tokenizer/inside.h"
 #include <string.h>
 #include <utf8proc.h>
@@ -19,7 +20,8 @@ void silr_normal_clear(silr_normal *n)
 static silr_status decompose(silr_work *w, const char *s, size_t len, bool compatible, size_t *n,
                              silr_error *err)
 {
-    const utf8proc_option_t how = (utf8proc_option_t)(UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0));
+    const utf8proc_option_t how =
+        (utf8proc_option_t)(UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0));
 
     if (len > INT32_MAX)
         return silr_fail(err, SILR_EINPUT, "a text of more than 2 GB");
@@ -30,7 +32,8 @@ static silr_status decompose(silr_work *w, const char *s, size_t len, bool compa
         got = utf8proc_decompose((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)len, w->chars,
                                  (utf8proc_ssize_t)room, how);
         if (got < 0)
-            return silr_fail(err, SILR_EINPUT, "a text cannot be decomposed: %s", utf8proc_errmsg(got));
+            return silr_fail(err, SILR_EINPUT, "a text cannot be decomposed: %s",
+                             utf8proc_errmsg(got));
         if ((size_t)got <= room) {
             *n = (size_t)got;
             return SILR_OK;
@@ -39,8 +42,8 @@ static silr_status decompose(silr_work *w, const char *s, size_t len, bool compa
     }
 }
 
-static silr_status form(const silr_normal *step, silr_work *w, const char *s, size_t len, silr_buf *out,
-                        silr_error *err)
+static silr_status form(const silr_normal *step, silr_work *w, const char *s, size_t len,
+                        silr_buf *out, silr_error *err)
 {
     bool compose = step->kind == NORMAL_NFC || step->kind == NORMAL_NFKC;
     bool compatible = step->kind == NORMAL_NFKC || step->kind == NORMAL_NFKD;
@@ -50,8 +53,9 @@ static silr_status form(const silr_normal *step, silr_work *w, const char *s, si
 
     if (st != SILR_OK)
         return st;
-    n = utf8proc_normalize_utf32(w->chars, (utf8proc_ssize_t)chars,
-                                 (utf8proc_option_t)(UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : 0)));
+    n = utf8proc_normalize_utf32(
+        w->chars, (utf8proc_ssize_t)chars,
+        (utf8proc_option_t)(UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : 0)));
     for (utf8proc_ssize_t i = 0; i < n; i++)
         silr_tok_put(out, (uint32_t)w->chars[i]);
     return SILR_OK;
@@ -81,7 +85,8 @@ static void without(const char *s, size_t len, unsigned class, silr_buf *out)
             silr_buf_add(out, s + i, n);
 }
 
-/* --- BERT -------------------------------------------------------------------------------------- */
+/* --- BERT --------------------------------------------------------------------------------------
+ */
 
 static bool is_chinese(uint32_t c)
 {
@@ -133,8 +138,8 @@ static void bert_clean(const silr_normal *step, const char *s, size_t len, silr_
     }
 }
 
-static silr_status bert(const silr_normal *step, silr_work *w, const char *s, size_t len, silr_buf *out,
-                        silr_error *err)
+static silr_status bert(const silr_normal *step, silr_work *w, const char *s, size_t len,
+                        silr_buf *out, silr_error *err)
 {
     silr_buf cleaned = {0};
     silr_status st = SILR_OK;
@@ -154,7 +159,8 @@ static silr_status bert(const silr_normal *step, silr_work *w, const char *s, si
             silr_buf_add(out, cleaned.data, cleaned.len);
         goto done;
     }
-    if ((st = decompose(w, cleaned.data ? cleaned.data : "", cleaned.len, false, &n, err)) != SILR_OK)
+    if ((st = decompose(w, cleaned.data ? cleaned.data : "", cleaned.len, false, &n, err)) !=
+        SILR_OK)
         goto done;
     for (size_t i = 0; i < n; i++) {
         uint32_t c = (uint32_t)w->chars[i];
@@ -170,7 +176,8 @@ done:
     return st;
 }
 
-/* --- the rest ------------------------------------------------------------------------------------ */
+/* --- the rest ------------------------------------------------------------------------------------
+ */
 
 static silr_status replace(const silr_normal *step, silr_work *w, const char *s, size_t len,
                            silr_buf *out, silr_error *err)
@@ -179,11 +186,13 @@ static silr_status replace(const silr_normal *step, silr_work *w, const char *s,
 
     while (search <= len) {
         if (step->regex) {
-            silr_status st = silr_tok_regex_find(step->regex, &w->matcher, s, len, search, &from, &to, err);
+            silr_status st =
+                silr_tok_regex_find(step->regex, &w->matcher, s, len, search, &from, &to, err);
             if (st != SILR_OK)
                 return st;
         } else {
-            const char *hit = search < len ? memmem(s + search, len - search, step->from, step->from_len) : NULL;
+            const char *hit =
+                search < len ? memmem(s + search, len - search, step->from, step->from_len) : NULL;
             from = hit ? (size_t)(hit - s) : len + 1;
             to = from + step->from_len;
         }
@@ -230,7 +239,8 @@ static void map_one(const silr_normal *step, const char *s, size_t len, silr_buf
 
 /* As the tokenizers library does it: a cluster of fewer than 6 bytes is replaced whole by what its
  * shortest mapped beginning stands for, else each of its characters alone. */
-static void map_clusters(const silr_normal *step, const char *s, size_t len, size_t most, silr_buf *out)
+static void map_clusters(const silr_normal *step, const char *s, size_t len, size_t most,
+                         silr_buf *out)
 {
     for (size_t i = 0, n; i < len && out->len <= most; i += n) {
         size_t used, to_len, m;
@@ -248,7 +258,8 @@ static void map_clusters(const silr_normal *step, const char *s, size_t len, siz
 }
 
 /* As SentencePiece does it: the longest beginning that is mapped. */
-static void map_longest(const silr_normal *step, const char *s, size_t len, size_t most, silr_buf *out)
+static void map_longest(const silr_normal *step, const char *s, size_t len, size_t most,
+                        silr_buf *out)
 {
     for (size_t i = 0, used; i < len && out->len <= most; i += used) {
         size_t n;
@@ -280,18 +291,20 @@ static void nmt(const char *s, size_t len, silr_buf *out)
 {
     for (size_t i = 0, n; i < len; i += n) {
         uint32_t c = silr_tok_char(s + i, &n);
-        if ((c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f)
+        if ((c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f ||
+            c == 0x9f)
             continue;
-        if (c == 9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 || (c >= 0x200b && c <= 0x200f) ||
-            c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd)
+        if (c == 9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 ||
+            (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+            c == 0xfeff || c == 0xfffd)
             silr_buf_putc(out, ' ');
         else
             silr_buf_add(out, s + i, n);
     }
 }
 
-/* SentencePiece's handling of spaces: `clean` leaves one between words and none at the ends; `lower`
- * puts one in front of the text. */
+/* SentencePiece's handling of spaces: `clean` leaves one between words and none at the ends;
+ * `lower` puts one in front of the text. */
 static void spaces(const silr_normal *step, const char *s, size_t len, bool prefix, silr_buf *out)
 {
     bool inside = false, begun = !(prefix && step->lower);
@@ -310,8 +323,8 @@ static void spaces(const silr_normal *step, const char *s, size_t len, bool pref
     }
 }
 
-static silr_status apply(const silr_normal *step, silr_work *w, const char *s, size_t len, bool prefix,
-                         silr_buf *out, silr_error *err)
+static silr_status apply(const silr_normal *step, silr_work *w, const char *s, size_t len,
+                         bool prefix, silr_buf *out, silr_error *err)
 {
     switch (step->kind) {
     case NORMAL_NFC:
@@ -367,7 +380,7 @@ silr_status silr_tok_normalise(const silr_tokenizer *t, silr_work *w, const char
     *out_len = len;
     if (!silr_mul(len, GROWTH, &w->most) || !silr_add(w->most, GROWTH_MORE, &w->most))
         w->most = SIZE_MAX;
-    for (size_t i = 0; i < t->n_normal && *out_len > 0; i++) {
+    for (size_t i = 0; i<t->n_normal && * out_len> 0; i++) {
         const silr_normal *step = &t->normal[i];
         silr_buf swap;
         silr_status st;
@@ -379,7 +392,8 @@ silr_status silr_tok_normalise(const silr_tokenizer *t, silr_work *w, const char
         if (w->other.failed)
             return silr_fail_memory(err);
         if (w->other.len > w->most)
-            return silr_fail(err, SILR_EINPUT, "%s: its normalizer makes more than %zu bytes of a text of %zu",
+            return silr_fail(err, SILR_EINPUT,
+                             "%s: its normalizer makes more than %zu bytes of a text of %zu",
                              t->name, w->most, len);
         swap = w->text;
         w->text = w->other;

@@ -20,22 +20,25 @@ static bool flag(const json_t *j, const char *key, bool otherwise)
     return json_is_boolean(v) ? json_is_true(v) : otherwise;
 }
 
-static silr_status unknown(const silr_tokenizer *t, const char *what, const json_t *j, silr_error *err)
+static silr_status unknown(const silr_tokenizer *t, const char *what, const json_t *j,
+                           silr_error *err)
 {
-    return silr_fail(err, SILR_EINPUT, "%s: silr does not know the %s \"%.60s\"", t->name, what, type_of(j));
+    return silr_fail(err, SILR_EINPUT, "%s: silr does not know the %s \"%.60s\"", t->name, what,
+                     type_of(j));
 }
 
-static silr_status copy(silr_tokenizer *t, const json_t *j, const char *key, const char **out, size_t *len,
-                        silr_error *err)
+static silr_status copy(silr_tokenizer *t, const json_t *j, const char *key, const char **out,
+                        size_t *len, silr_error *err)
 {
     const json_t *v = json_object_get(j, key);
 
     if (!json_is_string(v))
-        return silr_fail(err, SILR_EINPUT, "%s: \"%s\" of \"%.60s\" is not a string", t->name, key, type_of(j));
+        return silr_fail(err, SILR_EINPUT, "%s: \"%s\" of \"%.60s\" is not a string", t->name, key,
+                         type_of(j));
     *len = json_string_length(v);
     if (*len > LONGEST)
-        return silr_fail(err, SILR_EINPUT, "%s: \"%s\" of \"%.60s\" has %zu bytes; %d are the most", t->name, key,
-                         type_of(j), *len, LONGEST);
+        return silr_fail(err, SILR_EINPUT, "%s: \"%s\" of \"%.60s\" has %zu bytes; %d are the most",
+                         t->name, key, type_of(j), *len, LONGEST);
     *out = silr_arena_strndup(&t->arena, json_string_value(v), *len);
     return *out ? SILR_OK : silr_fail_memory(err);
 }
@@ -49,7 +52,8 @@ static silr_status pattern(silr_tokenizer *t, const json_t *j, const char **stri
     if (json_is_string(json_object_get(p, "String"))) {
         silr_status st = copy(t, p, "String", string, len, err);
         if (st == SILR_OK && *len == 0)
-            return silr_fail(err, SILR_EINPUT, "%s: an empty pattern in \"%.60s\"", t->name, type_of(j));
+            return silr_fail(err, SILR_EINPUT, "%s: an empty pattern in \"%.60s\"", t->name,
+                             type_of(j));
         return st;
     }
     if (!json_is_string(v = json_object_get(p, "Regex")))
@@ -59,7 +63,8 @@ static silr_status pattern(silr_tokenizer *t, const json_t *j, const char **stri
     return silr_tok_regex_new(regex, json_string_value(v), json_string_length(v), t->name, err);
 }
 
-/* --- normalisers ----------------------------------------------------------------------------------- */
+/* --- normalisers
+ * ----------------------------------------------------------------------------------- */
 
 static int digit64(unsigned char c)
 {
@@ -112,13 +117,22 @@ static const struct {
     const char *type;
     silr_normal_kind kind;
 } normals[] = {
-    {"NFC", NORMAL_NFC}, {"NFD", NORMAL_NFD}, {"NFKC", NORMAL_NFKC}, {"NFKD", NORMAL_NFKD},
-    {"Lowercase", NORMAL_LOWER}, {"StripAccents", NORMAL_STRIP_ACCENTS}, {"BertNormalizer", NORMAL_BERT},
-    {"Replace", NORMAL_REPLACE}, {"Prepend", NORMAL_PREPEND}, {"Precompiled", NORMAL_CHARSMAP},
-    {"Strip", NORMAL_STRIP}, {"Nmt", NORMAL_NMT},
+    {"NFC", NORMAL_NFC},
+    {"NFD", NORMAL_NFD},
+    {"NFKC", NORMAL_NFKC},
+    {"NFKD", NORMAL_NFKD},
+    {"Lowercase", NORMAL_LOWER},
+    {"StripAccents", NORMAL_STRIP_ACCENTS},
+    {"BertNormalizer", NORMAL_BERT},
+    {"Replace", NORMAL_REPLACE},
+    {"Prepend", NORMAL_PREPEND},
+    {"Precompiled", NORMAL_CHARSMAP},
+    {"Strip", NORMAL_STRIP},
+    {"Nmt", NORMAL_NMT},
 };
 
-static silr_status normal_step(silr_tokenizer *t, const json_t *j, silr_normal *step, silr_error *err)
+static silr_status normal_step(silr_tokenizer *t, const json_t *j, silr_normal *step,
+                               silr_error *err)
 {
     const char *type = type_of(j);
     silr_status st;
@@ -143,7 +157,8 @@ static silr_status normal_step(silr_tokenizer *t, const json_t *j, silr_normal *
     case NORMAL_PREPEND:
         return copy(t, j, "prepend", &step->to, &step->to_len, err);
     case NORMAL_CHARSMAP:
-        return json_is_null(json_object_get(j, "precompiled_charsmap")) ? SILR_OK : charsmap(t, j, step, err);
+        return json_is_null(json_object_get(j, "precompiled_charsmap")) ? SILR_OK
+                                                                        : charsmap(t, j, step, err);
     case NORMAL_STRIP:
         step->clean = flag(j, "strip_left", true);
         step->chinese = flag(j, "strip_right", true);
@@ -165,9 +180,8 @@ static silr_status read_normal(silr_tokenizer *t, const json_t *j, int depth, si
     if (depth > DEEPEST)
         return silr_fail(err, SILR_EINPUT, "%s: normalizers nested too deeply", t->name);
     if (strcmp(type_of(j), "Sequence") == 0) {
-        json_array_foreach(json_object_get(j, "normalizers"), i, v)
-            if ((st = read_normal(t, v, depth + 1, err)) != SILR_OK)
-                return st;
+        json_array_foreach(json_object_get(j, "normalizers"), i,
+                           v) if ((st = read_normal(t, v, depth + 1, err)) != SILR_OK) return st;
         return SILR_OK;
     }
     if ((st = normal_step(t, j, &step, err)) != SILR_OK) {
@@ -182,15 +196,20 @@ silr_status silr_tok_read_normalizer(silr_tokenizer *t, const struct json_t *j, 
     return read_normal(t, j, 0, err);
 }
 
-/* --- pre-tokenizers ---------------------------------------------------------------------------------- */
+/* --- pre-tokenizers
+ * ---------------------------------------------------------------------------------- */
 
-static silr_status read_cut(const silr_tokenizer *t, const json_t *j, silr_cut *out, silr_error *err)
+static silr_status read_cut(const silr_tokenizer *t, const json_t *j, silr_cut *out,
+                            silr_error *err)
 {
     static const struct {
         const char *name;
         silr_cut cut;
-    } cuts[] = {{"Isolated", CUT_ISOLATED}, {"Removed", CUT_REMOVED}, {"MergedWithPrevious", CUT_PREVIOUS},
-                {"MergedWithNext", CUT_NEXT}, {"Contiguous", CUT_CONTIGUOUS}};
+    } cuts[] = {{"Isolated", CUT_ISOLATED},
+                {"Removed", CUT_REMOVED},
+                {"MergedWithPrevious", CUT_PREVIOUS},
+                {"MergedWithNext", CUT_NEXT},
+                {"Contiguous", CUT_CONTIGUOUS}};
     const char *name = json_string_value(json_object_get(j, "behavior"));
 
     for (size_t i = 0; name && i < sizeof cuts / sizeof *cuts; i++)
@@ -198,8 +217,8 @@ static silr_status read_cut(const silr_tokenizer *t, const json_t *j, silr_cut *
             *out = cuts[i].cut;
             return SILR_OK;
         }
-    return silr_fail(err, SILR_EINPUT, "%s: silr does not know the behavior \"%.60s\" of \"%.60s\"", t->name,
-                     name ? name : "", type_of(j));
+    return silr_fail(err, SILR_EINPUT, "%s: silr does not know the behavior \"%.60s\" of \"%.60s\"",
+                     t->name, name ? name : "", type_of(j));
 }
 
 static silr_status metaspace(silr_tokenizer *t, const json_t *j, silr_split *step, silr_error *err)
@@ -210,7 +229,8 @@ static silr_status metaspace(silr_tokenizer *t, const json_t *j, silr_split *ste
     if (st != SILR_OK)
         return st;
     if (step->string_len == 0 || step->string_len > 16)
-        return silr_fail(err, SILR_EINPUT, "%s: an empty replacement in \"Metaspace\", or a long one", t->name);
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: an empty replacement in \"Metaspace\", or a long one", t->name);
     step->kind = SPLIT_METASPACE;
     step->cut = CUT_NEXT;
     step->split = flag(j, "split", true);
@@ -256,7 +276,8 @@ static silr_status split_step(silr_tokenizer *t, const json_t *j, silr_split *st
             return read_cut(t, j, &step->cut, err);
     } else if (strcmp(type, "Split") == 0) {
         if ((st = read_cut(t, j, &step->cut, err)) != SILR_OK ||
-            (st = pattern(t, j, &step->string, &step->string_len, &step->regex, &step->scan, err)) != SILR_OK)
+            (st = pattern(t, j, &step->string, &step->string_len, &step->regex, &step->scan,
+                          err)) != SILR_OK)
             return st;
         step->kind = step->scan ? SPLIT_SCAN : step->regex ? SPLIT_PATTERN : SPLIT_STRING;
         step->invert = flag(j, "invert", false);
@@ -277,14 +298,13 @@ static silr_status read_split(silr_tokenizer *t, const json_t *j, int depth, sil
     if (depth > DEEPEST)
         return silr_fail(err, SILR_EINPUT, "%s: pre-tokenizers nested too deeply", t->name);
     if (strcmp(type_of(j), "Sequence") == 0) {
-        json_array_foreach(json_object_get(j, "pretokenizers"), i, v)
-            if ((st = read_split(t, v, depth + 1, err)) != SILR_OK)
-                return st;
+        json_array_foreach(json_object_get(j, "pretokenizers"), i,
+                           v) if ((st = read_split(t, v, depth + 1, err)) != SILR_OK) return st;
         return SILR_OK;
     }
     if (t->byte_level)
-        return silr_fail(err, SILR_EINPUT, "%s: a pre-tokenizer (\"%.60s\") behind \"ByteLevel\"", t->name,
-                         type_of(j));
+        return silr_fail(err, SILR_EINPUT, "%s: a pre-tokenizer (\"%.60s\") behind \"ByteLevel\"",
+                         t->name, type_of(j));
     if (strcmp(type_of(j), "BertPreTokenizer") == 0) {
         step = (silr_split){.kind = SPLIT_SPACE, .cut = CUT_REMOVED};
         if ((st = silr_tok_add_split(t, step, err)) != SILR_OK)
@@ -300,7 +320,8 @@ silr_status silr_tok_read_splits(silr_tokenizer *t, const struct json_t *j, silr
     return read_split(t, j, 0, err);
 }
 
-/* --- the frame ------------------------------------------------------------------------------------------- */
+/* --- the frame
+ * ------------------------------------------------------------------------------------------- */
 
 /* Puts id in front of the frame's first part, or behind its second. */
 static silr_status frame(silr_tokenizer *t, bool behind, const json_t *id, silr_error *err)
@@ -308,8 +329,8 @@ static silr_status frame(silr_tokenizer *t, bool behind, const json_t *id, silr_
     json_int_t v = json_is_integer(id) ? json_integer_value(id) : -1;
 
     if (v < 0 || (size_t)v >= t->n || !(t->token[v].flags & TOKEN_HERE))
-        return silr_fail(err, SILR_EINPUT, "%s: the post-processor has a token that the vocabulary lacks",
-                         t->name);
+        return silr_fail(err, SILR_EINPUT,
+                         "%s: the post-processor has a token that the vocabulary lacks", t->name);
     if (behind ? !silr_grow(&t->after, &t->after_cap, t->n_after + 1, sizeof *t->after)
                : !silr_grow(&t->before, &t->before_cap, t->n_before + 1, sizeof *t->before))
         return silr_fail_memory(err);
@@ -324,16 +345,16 @@ static silr_status frame(silr_tokenizer *t, bool behind, const json_t *id, silr_
 }
 
 /* All ids of one template's special token. */
-static silr_status frame_special(silr_tokenizer *t, bool behind, const json_t *specials, const char *name,
-                                 silr_error *err)
+static silr_status frame_special(silr_tokenizer *t, bool behind, const json_t *specials,
+                                 const char *name, silr_error *err)
 {
     const json_t *ids = name ? json_object_get(json_object_get(specials, name), "ids") : NULL;
     size_t n = json_array_size(ids);
     silr_status st = SILR_OK;
 
     if (n == 0 || n > 64)
-        return silr_fail(err, SILR_EINPUT, "%s: the post-processor does not say what \"%.60s\" is", t->name,
-                         name ? name : "");
+        return silr_fail(err, SILR_EINPUT, "%s: the post-processor does not say what \"%.60s\" is",
+                         t->name, name ? name : "");
     for (size_t i = 0; st == SILR_OK && i < n; i++)
         st = frame(t, behind, json_array_get(ids, behind ? i : n - 1 - i), err);
     return st;
@@ -341,22 +362,26 @@ static silr_status frame_special(silr_tokenizer *t, bool behind, const json_t *s
 
 static silr_status template(silr_tokenizer *t, const json_t *j, silr_error *err)
 {
-    const json_t *single = json_object_get(j, "single"), *specials = json_object_get(j, "special_tokens");
+    const json_t *single = json_object_get(j, "single"),
+                 *specials = json_object_get(j, "special_tokens");
     size_t n = json_array_size(single), text = 0;
     silr_status st = SILR_OK;
 
     while (text < n && !json_object_get(json_array_get(single, text), "Sequence"))
         text++;
     if (text == n || n > 64)
-        return silr_fail(err, SILR_EINPUT, "%s: the post-processor's template has no text in it", t->name);
+        return silr_fail(err, SILR_EINPUT, "%s: the post-processor's template has no text in it",
+                         t->name);
     for (size_t i = text; st == SILR_OK && i-- > 0;)
         st = frame_special(t, false, specials,
                            json_string_value(json_object_get(
-                               json_object_get(json_array_get(single, i), "SpecialToken"), "id")), err);
+                               json_object_get(json_array_get(single, i), "SpecialToken"), "id")),
+                           err);
     for (size_t i = text + 1; st == SILR_OK && i < n; i++)
         st = frame_special(t, true, specials,
                            json_string_value(json_object_get(
-                               json_object_get(json_array_get(single, i), "SpecialToken"), "id")), err);
+                               json_object_get(json_array_get(single, i), "SpecialToken"), "id")),
+                           err);
     return st;
 }
 
@@ -372,9 +397,8 @@ static silr_status read_frame(silr_tokenizer *t, const json_t *j, int depth, sil
     if (depth > DEEPEST)
         return silr_fail(err, SILR_EINPUT, "%s: post-processors nested too deeply", t->name);
     if (strcmp(type, "Sequence") == 0) {
-        json_array_foreach(json_object_get(j, "processors"), i, v)
-            if ((st = read_frame(t, v, depth + 1, err)) != SILR_OK)
-                return st;
+        json_array_foreach(json_object_get(j, "processors"), i,
+                           v) if ((st = read_frame(t, v, depth + 1, err)) != SILR_OK) return st;
         return SILR_OK;
     }
     if (strcmp(type, "TemplateProcessing") == 0)

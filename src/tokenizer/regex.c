@@ -1,23 +1,29 @@
 /* regex.c - the patterns of a tokenizer.json, under PCRE2 with limits.
  *
- * The patterns are written for Oniguruma. Where its classes differ from PCRE2's they are spelled out
- * (\s is White_Space, to the letter; \w has marks, circled letters, fractions and raised digits); all else is left as it is.
- * Beyond a limit a match is an error, not a hang: the JIT has a limit of steps and a small stack, and
- * what it gives up the interpreter tries once more within its own limits. */
+ * The patterns are written for Oniguruma. Where its classes differ from PCRE2's they are spelled
+ * out
+ * (\s is White_Space, to the letter; \w has marks, circled letters, fractions and raised digits);
+ * all else is left as it is. Beyond a limit a match is an error, not a hang: the JIT has a limit of
+ * steps and a small stack, and what it gives up the interpreter tries once more within its own
+ * limits. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "tokenizer/inside.h"
 #include <pcre2.h>
 #include <string.h>
 
 enum {
-    STEPS = 1000000,        /* one match: backtracking points */
-    HEAP_KIB = 64 * 1024,   /* the interpreter's memory */
-    STACK_MIN = 32 * 1024, STACK_MAX = 1024 * 1024, /* the JIT's */
-    LONGEST = 100000,       /* bytes of a pattern */
+    STEPS = 1000000,      /* one match: backtracking points */
+    HEAP_KIB = 64 * 1024, /* the interpreter's memory */
+    STACK_MIN = 32 * 1024,
+    STACK_MAX = 1024 * 1024, /* the JIT's */
+    LONGEST = 100000,        /* bytes of a pattern */
 };
-#define SPACES "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define SPACES                                                                                     \
+    "\\t-\\r "                                                                                     \
+    "\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define WORDS                                                                                      \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"                    \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{" \
+    "1f130}-\\x{1f149}"                                                                            \
     "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
 
 struct silr_tok_regex {
@@ -100,8 +106,8 @@ static silr_status bad_pattern(int code, const char *where, size_t offset, silr_
         return silr_fail_memory(err);
     if (pcre2_get_error_message(code, why, sizeof why) < 0)
         memcpy(why, "not a pattern", sizeof "not a pattern");
-    return silr_fail(err, SILR_EINPUT, "%s: a pattern that cannot be used, at character %zu: %s", where,
-                     offset, (char *)why);
+    return silr_fail(err, SILR_EINPUT, "%s: a pattern that cannot be used, at character %zu: %s",
+                     where, offset, (char *)why);
 }
 
 silr_status silr_tok_regex_new(silr_tok_regex **out, const char *pattern, size_t len,
@@ -118,7 +124,8 @@ silr_status silr_tok_regex_new(silr_tok_regex **out, const char *pattern, size_t
 
     *out = NULL;
     if (len > LONGEST) {
-        st = silr_fail(err, SILR_EINPUT, "%s: a pattern of %zu bytes; %d are the most", where, len, LONGEST);
+        st = silr_fail(err, SILR_EINPUT, "%s: a pattern of %zu bytes; %d are the most", where, len,
+                       LONGEST);
         goto done;
     }
     translate(&b, pattern, len);
@@ -126,7 +133,8 @@ silr_status silr_tok_regex_new(silr_tok_regex **out, const char *pattern, size_t
         st = silr_fail_memory(err);
         goto done;
     }
-    r->code = pcre2_compile((PCRE2_SPTR)(b.data ? b.data : ""), b.len, options, &code, &offset, how);
+    r->code =
+        pcre2_compile((PCRE2_SPTR)(b.data ? b.data : ""), b.len, options, &code, &offset, how);
     if (!r->code) {
         st = bad_pattern(code, where, offset, err);
         goto done;
@@ -194,7 +202,8 @@ silr_status silr_tok_regex_find(const silr_tok_regex *r, silr_tok_matcher **m, c
     if (!*m && !(*m = matcher_new()))
         return silr_fail_memory(err);
     if (r->jit)
-        rc = pcre2_match(r->code, (PCRE2_SPTR)s, len, at, PCRE2_NO_UTF_CHECK, (*m)->data, (*m)->limits);
+        rc = pcre2_match(r->code, (PCRE2_SPTR)s, len, at, PCRE2_NO_UTF_CHECK, (*m)->data,
+                         (*m)->limits);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
         rc = pcre2_match(r->code, (PCRE2_SPTR)s, len, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
                          (*m)->data, (*m)->limits);

@@ -1,7 +1,8 @@
-/* split.c - the pre-tokenizers of a tokenizer.json: spans of text that become tokens each by itself.
+/* split.c - the pre-tokenizers of a tokenizer.json: spans of text that become tokens each by
+ * itself.
  *
- * Nearly all of them find matches in a span and cut there: the matches stand alone, go, or stick to a
- * neighbour. Two also write: a space in front of a span, U+2581 for its spaces. */
+ * Nearly all of them find matches in a span and cut there: the matches stand alone, go, or stick to
+ * a neighbour. Two also write: a space in front of a span, U+2581 for its spaces. */
 #include "tokenizer/inside.h"
 #include <string.h>
 
@@ -15,7 +16,8 @@ static bool push(silr_work *w, size_t from, size_t to, bool first)
     return true;
 }
 
-/* --- finding ------------------------------------------------------------------------------------- */
+/* --- finding -------------------------------------------------------------------------------------
+ */
 
 static unsigned matching(const silr_split *step, const char *s, size_t *n)
 {
@@ -96,7 +98,8 @@ static silr_status find(const silr_split *step, silr_work *w, const char *s, siz
     return SILR_OK;
 }
 
-/* --- cutting ---------------------------------------------------------------------------------------- */
+/* --- cutting
+ * ---------------------------------------------------------------------------------------- */
 
 /* The spans of s are given one by one, matching or not; what becomes of them is the cut's. */
 typedef struct {
@@ -174,7 +177,8 @@ static silr_status cut(const silr_split *step, silr_work *w, const char *text, s
 }
 
 /* Each match of a scanner is a span: the common case, without the cutter. */
-static silr_status scan(silr_tok_scan *next, silr_work *w, const char *text, silr_span span, silr_error *err)
+static silr_status scan(silr_tok_scan *next, silr_work *w, const char *text, silr_span span,
+                        silr_error *err)
 {
     const char *s = text + span.from;
     size_t len = span.to - span.from;
@@ -188,9 +192,11 @@ static silr_status scan(silr_tok_scan *next, silr_work *w, const char *text, sil
     return SILR_OK;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------ */
+/* --- writing
+ * ------------------------------------------------------------------------------------------ */
 
-static bool wants_prefix(const silr_split *step, const silr_work *w, const char *s, size_t len, bool first)
+static bool wants_prefix(const silr_split *step, const silr_work *w, const char *s, size_t len,
+                         bool first)
 {
     const char *space = step->kind == SPLIT_BYTES ? " " : step->string;
     size_t n = step->kind == SPLIT_BYTES ? 1 : step->string_len;
@@ -231,9 +237,11 @@ static silr_status rewrite(const silr_split *step, silr_work *w, const char *tex
     return out->failed ? silr_fail_memory(err) : SILR_OK;
 }
 
-/* --- all steps ------------------------------------------------------------------------------------------ */
+/* --- all steps
+ * ------------------------------------------------------------------------------------------ */
 
-static silr_status split_spans(const silr_split *step, silr_work *w, const char *text, silr_error *err)
+static silr_status split_spans(const silr_split *step, silr_work *w, const char *text,
+                               silr_error *err)
 {
     silr_split at_string = *step;
     silr_span *swap;
@@ -256,8 +264,8 @@ static silr_status split_spans(const silr_split *step, silr_work *w, const char 
     return st;
 }
 
-silr_status silr_tok_split(const silr_tokenizer *t, silr_work *w, const char *s, size_t len, bool first,
-                           const char **text, silr_error *err)
+silr_status silr_tok_split(const silr_tokenizer *t, silr_work *w, const char *s, size_t len,
+                           bool first, const char **text, silr_error *err)
 {
     int buffer = 0;
 
@@ -276,13 +284,15 @@ silr_status silr_tok_split(const silr_tokenizer *t, silr_work *w, const char *s,
     for (size_t i = 0; i < t->n_split; i++) {
         const silr_split *step = &t->split[i];
         silr_status st;
-        if (step->kind == SPLIT_METASPACE || (step->kind == SPLIT_BYTES && step->prefix != PREFIX_NEVER)) {
+        if (step->kind == SPLIT_METASPACE ||
+            (step->kind == SPLIT_BYTES && step->prefix != PREFIX_NEVER)) {
             if ((st = rewrite(step, w, *text, &w->split[buffer], err)) != SILR_OK)
                 return st;
             *text = w->split[buffer].data ? w->split[buffer].data : "";
             buffer = 1 - buffer;
         }
-        if ((step->kind == SPLIT_METASPACE && !step->split) || (step->kind == SPLIT_BYTES && !step->scan))
+        if ((step->kind == SPLIT_METASPACE && !step->split) ||
+            (step->kind == SPLIT_BYTES && !step->scan))
             continue;
         if ((st = split_spans(step, w, *text, err)) != SILR_OK)
             return st;

@@ -1,8 +1,8 @@
 /* spm.c - SentencePiece's byte pair encoding by scores, as vocabularies in GGUF files have it.
  *
- * Begin with characters. Join the two neighbours whose joint text is the token with the highest score,
- * the leftmost of equals, until no two neighbours make a token. What is no token then is written in
- * byte tokens. */
+ * Begin with characters. Join the two neighbours whose joint text is the token with the highest
+ * score, the leftmost of equals, until no two neighbours make a token. What is no token then is
+ * written in byte tokens. */
 #include "tokenizer/inside.h"
 #include <string.h>
 

@@ -1,12 +1,11 @@
 /* talk.c - conversations as a model was taught to read them.
  *
- *     chatml    <|im_start|>ROLE\nTEXT<|im_end|>\n                            open: <|im_start|>assistant\n
- *     llama2    <s>[INST] <<SYS>>\nSYSTEM\n<</SYS>>\n\nUSER [/INST] ANSWER </s>
+ *     chatml    <|im_start|>ROLE\nTEXT<|im_end|>\n                            open:
+ * <|im_start|>assistant\n llama2    <s>[INST] <<SYS>>\nSYSTEM\n<</SYS>>\n\nUSER [/INST] ANSWER </s>
  *     llama3    <|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>
- *     mistral   [INST] SYSTEM\n\nUSER[/INST] ANSWER</s>                       spaces as its version has them
- *     gemma     <start_of_turn>user\nSYSTEM\n\nTEXT<end_of_turn>\n            the assistant is "model"
- *     phi3      <|ROLE|>\nTEXT<|end|>\n
- *     zephyr    <|ROLE|>\nTEXT</s>\n
+ *     mistral   [INST] SYSTEM\n\nUSER[/INST] ANSWER</s>                       spaces as its version
+ * has them gemma     <start_of_turn>user\nSYSTEM\n\nTEXT<end_of_turn>\n            the assistant is
+ * "model" phi3      <|ROLE|>\nTEXT<|end|>\n zephyr    <|ROLE|>\nTEXT</s>\n
  *
  * Marks that are tokens are written by their ids; all between two of them is one run of text and is
  * encoded as such, without trust, so that no word in it becomes a special token. A run also ends
@@ -19,9 +18,9 @@ typedef struct {
     silr_talk_style style;
     silr_tokens *out;
     silr_buf run;
-    bool skip;                /* these turns' ids are known */
-    bool begun, after_text;   /* something was written; and it was text */
-    const silr_added *after;  /* the mark in front of the run */
+    bool skip;               /* these turns' ids are known */
+    bool begun, after_text;  /* something was written; and it was text */
+    const silr_added *after; /* the mark in front of the run */
     silr_status st;
     silr_error *err;
 } talker;
@@ -102,8 +101,9 @@ static void mark(talker *k, const char *name)
     if (id >= 0)
         put(k, (uint32_t)id);
     else if (k->st == SILR_OK)
-        k->st = silr_fail(k->err, SILR_EINPUT, "%s: the vocabulary lacks %s, which %s conversations need",
-                          k->t->name, name, silr_talk_name(k->style.kind));
+        k->st = silr_fail(k->err, SILR_EINPUT,
+                          "%s: the vocabulary lacks %s, which %s conversations need", k->t->name,
+                          name, silr_talk_name(k->style.kind));
 }
 
 /* A mark that is a token in some vocabularies, and plain text in others. */
@@ -122,7 +122,8 @@ static void end_mark(talker *k)
     if (k->t->eos >= 0)
         put(k, (uint32_t)k->t->eos);
     else if (k->st == SILR_OK)
-        k->st = silr_fail(k->err, SILR_EINPUT, "%s: the vocabulary lacks an end of text, which %s conversations need",
+        k->st = silr_fail(k->err, SILR_EINPUT,
+                          "%s: the vocabulary lacks an end of text, which %s conversations need",
                           k->t->name, silr_talk_name(k->style.kind));
 }
 
@@ -161,7 +162,8 @@ static const char *role_name(silr_role role)
     return role == SILR_ROLE_SYSTEM ? "system" : role == SILR_ROLE_USER ? "user" : "assistant";
 }
 
-/* --- the formats --------------------------------------------------------------------------------- */
+/* --- the formats ---------------------------------------------------------------------------------
+ */
 
 static void chatml(talker *k, const char *role, const silr_turn *turn)
 {
@@ -315,7 +317,8 @@ static void gemma(talker *k, const silr_turn *turn, bool inside)
     say(k, "\n");
 }
 
-/* --- all of it ------------------------------------------------------------------------------------- */
+/* --- all of it
+ * ------------------------------------------------------------------------------------- */
 
 static void write_turn(talker *k, const silr_turn *turn, size_t i)
 {
@@ -414,22 +417,26 @@ static silr_talk_style style_of(const silr_tokenizer *t, silr_talk talk)
 
     if (talk == t->talk.kind)
         style = t->talk;
-    style.bos = style.bos || talk == SILR_TALK_LLAMA3 || talk == SILR_TALK_MISTRAL || talk == SILR_TALK_GEMMA;
+    style.bos = style.bos || talk == SILR_TALK_LLAMA3 || talk == SILR_TALK_MISTRAL ||
+                talk == SILR_TALK_GEMMA;
     if (talk == SILR_TALK_LLAMA2) /* which has one in front of every [INST] */
         style.bos = false;
     return style;
 }
 
-silr_status silr_tokenizer_talk_encode(const silr_tokenizer *t, silr_talk talk, const silr_turn *turn,
-                                       size_t from, size_t n, bool open, silr_tokens *out,
-                                       silr_error *err)
+silr_status silr_tokenizer_talk_encode(const silr_tokenizer *t, silr_talk talk,
+                                       const silr_turn *turn, size_t from, size_t n, bool open,
+                                       silr_tokens *out, silr_error *err)
 {
     talker k = {.t = t, .out = out, .skip = from > 0, .err = err};
     size_t start = out->n;
 
     if ((unsigned)talk >= SILR_TALK_UNKNOWN)
-        return silr_fail(err, SILR_EINPUT, "%s: silr does not know how this model's conversations are written; name one of "
-                         "chatml, llama2, llama3, mistral, gemma, phi3, zephyr, none", t->name);
+        return silr_fail(
+            err, SILR_EINPUT,
+            "%s: silr does not know how this model's conversations are written; name one of "
+            "chatml, llama2, llama3, mistral, gemma, phi3, zephyr, none",
+            t->name);
     k.style = style_of(t, talk);
     if (n > 0 || open)
         begin(&k, n > 0 && turn[0].role == SILR_ROLE_SYSTEM);

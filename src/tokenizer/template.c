@@ -7,9 +7,9 @@
 #include <string.h>
 
 static const char *const names[] = {
-    [SILR_TALK_NONE] = "none",       [SILR_TALK_CHATML] = "chatml", [SILR_TALK_LLAMA2] = "llama2",
-    [SILR_TALK_LLAMA3] = "llama3",   [SILR_TALK_MISTRAL] = "mistral", [SILR_TALK_GEMMA] = "gemma",
-    [SILR_TALK_PHI3] = "phi3",       [SILR_TALK_ZEPHYR] = "zephyr", [SILR_TALK_UNKNOWN] = "unknown",
+    [SILR_TALK_NONE] = "none",     [SILR_TALK_CHATML] = "chatml",   [SILR_TALK_LLAMA2] = "llama2",
+    [SILR_TALK_LLAMA3] = "llama3", [SILR_TALK_MISTRAL] = "mistral", [SILR_TALK_GEMMA] = "gemma",
+    [SILR_TALK_PHI3] = "phi3",     [SILR_TALK_ZEPHYR] = "zephyr",   [SILR_TALK_UNKNOWN] = "unknown",
 };
 
 const char *silr_talk_name(silr_talk talk)
@@ -25,7 +25,8 @@ silr_talk silr_tokenizer_talk(const silr_tokenizer *t)
 static silr_talk kind_of(const char *s)
 {
     if (strstr(s, "<|im_start|>"))
-        return strstr(s, "<|im_sep|>") || strstr(s, "<end_of_utterance>") ? SILR_TALK_UNKNOWN : SILR_TALK_CHATML;
+        return strstr(s, "<|im_sep|>") || strstr(s, "<end_of_utterance>") ? SILR_TALK_UNKNOWN
+                                                                          : SILR_TALK_CHATML;
     if (strstr(s, "[INST]"))
         return strstr(s, "<<SYS>>") ? SILR_TALK_LLAMA2 : SILR_TALK_MISTRAL;
     if (strstr(s, "<|start_header_id|>"))

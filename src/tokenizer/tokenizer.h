@@ -42,8 +42,9 @@ typedef struct {
     bool trusted;       /* words of special tokens in the text become these tokens */
     size_t max_tokens;  /* cut the text, never the frame, so that no more come out; 0: all */
 } silr_encode_opts;
-/* Adds the ids of text to out (which is not cleared). opts NULL: all false and 0. Bytes that are not
- * UTF-8 are taken as U+FFFD each, as the peers do. SILR_EINPUT: max_tokens leaves no room for the frame. */
+/* Adds the ids of text to out (which is not cleared). opts NULL: all false and 0. What is not UTF-8
+ * is taken as U+FFFD, one for each part that could have begun a character, as the peers do.
+ * SILR_EINPUT: max_tokens leaves no room for the frame. */
 silr_status silr_tokenizer_encode(const silr_tokenizer *t, const char *text, size_t len,
                                   const silr_encode_opts *opts, silr_tokens *out, silr_error *err);
 

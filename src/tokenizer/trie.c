@@ -28,7 +28,8 @@ static bool add_node(silr_trie *t, builder *b, range r, uint8_t label)
 
     if (need > INT32_MAX || !silr_grow(&t->child, &b->cap[0], need, sizeof *t->child) ||
         !silr_grow(&t->value, &b->cap[1], need, sizeof *t->value) ||
-        !silr_grow(&t->label, &b->cap[2], need, 1) || !silr_grow(&b->of, &b->cap[3], need, sizeof *b->of))
+        !silr_grow(&t->label, &b->cap[2], need, 1) ||
+        !silr_grow(&b->of, &b->cap[3], need, sizeof *b->of))
         return false;
     t->value[t->nodes] = SILR_TRIE_NONE;
     t->label[t->nodes] = label;

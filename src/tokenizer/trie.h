@@ -1,8 +1,8 @@
 /* trie.h - a fixed set of byte strings, walked a byte at a time.
  *
- * Nodes are numbered in breadth-first order, so the children of a node lie side by side and those of
- * the next node follow: child[i] .. child[i + 1] - 1. Node 0 is the root, and no node's child, so it
- * also means "no such child". */
+ * Nodes are numbered in breadth-first order, so the children of a node lie side by side and those
+ * of the next node follow: child[i] .. child[i + 1] - 1. Node 0 is the root, and no node's child,
+ * so it also means "no such child". */
 #ifndef SILR_TOKENIZER_TRIE_H
 #define SILR_TOKENIZER_TRIE_H
 
@@ -45,7 +45,8 @@ static inline uint32_t silr_trie_step(const silr_trie *t, uint32_t node, unsigne
             return lo;
     return 0;
 }
-/* The longest string that s begins with: its value, and its length; SILR_TRIE_NONE: there is none. */
+/* The longest string that s begins with: its value, and its length; SILR_TRIE_NONE: there is none.
+ */
 int32_t silr_trie_longest(const silr_trie *t, const char *s, size_t len, size_t *match);
 
 #endif

@@ -36,8 +36,8 @@ static void forward(const silr_tokenizer *t, silr_best *best, const char *s, siz
     }
 }
 
-static silr_status emit_unknown(const silr_tokenizer *t, const char *s, size_t len, silr_tokens *out,
-                                silr_error *err)
+static silr_status emit_unknown(const silr_tokenizer *t, const char *s, size_t len,
+                                silr_tokens *out, silr_error *err)
 {
     if (t->byte_fallback) {
         bool all = true;
@@ -73,7 +73,8 @@ silr_status silr_tok_unigram(const silr_tokenizer *t, silr_work *w, const char *
         if (id == SILR_TOK_NONE && t->fuse_unknown)
             while (n > 0 && w->best[w->at[n - 1]].id == SILR_TOK_NONE)
                 to = w->at[--n];
-        st = id != SILR_TOK_NONE ? silr_tok_emit(out, id, err) : emit_unknown(t, s + from, to - from, out, err);
+        st = id != SILR_TOK_NONE ? silr_tok_emit(out, id, err)
+                                 : emit_unknown(t, s + from, to - from, out, err);
         from = to;
     }
     return st;

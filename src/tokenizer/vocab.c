@@ -24,7 +24,8 @@ silr_status silr_tok_map_build(silr_tok_map *m, const silr_token *token, size_t 
         size_t len, i;
         const char *s = bytes_of(m, &token[id], &len);
         uint64_t h;
-        if (!s || !(token[id].flags & TOKEN_HERE) || silr_tok_map_find(m, token, s, len) != SILR_TOK_NONE)
+        if (!s || !(token[id].flags & TOKEN_HERE) ||
+            silr_tok_map_find(m, token, s, len) != SILR_TOK_NONE)
             continue;
         h = silr_hash64(s, len, 0);
         for (i = h & m->mask; m->slot[i].id != SILR_TOK_NONE; i = (i + 1) & m->mask)
@@ -34,7 +35,8 @@ silr_status silr_tok_map_build(silr_tok_map *m, const silr_token *token, size_t 
     return SILR_OK;
 }
 
-uint32_t silr_tok_map_find(const silr_tok_map *m, const silr_token *token, const char *s, size_t len)
+uint32_t silr_tok_map_find(const silr_tok_map *m, const silr_token *token, const char *s,
+                           size_t len)
 {
     uint64_t h;
 

@@ -1,7 +1,8 @@
 /* wordpiece.c - the longest piece that a word begins with, then the longest that the rest does, ...
  *
- * Pieces inside of a word are written with a prefix ("##") in the vocabulary; two tries, one for each
- * place, find the longest in one walk. A word that cannot be finished is unknown as a whole. */
+ * Pieces inside of a word are written with a prefix ("##") in the vocabulary; two tries, one for
+ * each place, find the longest in one walk. A word that cannot be finished is unknown as a whole.
+ */
 #include "tokenizer/inside.h"
 
 silr_status silr_tok_wordpiece(const silr_tokenizer *t, const char *s, size_t len, silr_tokens *out,

@@ -1,7 +1,8 @@
-/* fuzz_tokenizer.c - a tokenizer.json, a tokenizer_config.json and a text, a zero byte between: whatever
- * parses is used, and what must hold for any tokenizer is checked.
+/* fuzz_tokenizer.c - a tokenizer.json, a tokenizer_config.json and a text, a zero byte between:
+ * whatever parses is used, and what must hold for any tokenizer is checked.
  *
- * An input that begins with "GGUF" is a vocabulary in that format instead, with a text of our own. */
+ * An input that begins with "GGUF" is a vocabulary in that format instead, with a text of our own.
+ */
 #include "formats/gguf.h"
 #include "tokenizer/inside.h"
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char sample[] = "It's <s>[INST] \xc3\xa9\xcc\x81 \xe4\xb8\xad 12\xc2\xb2 <|im_end|>\r\n\xff\xe2\x96\x81the<0x41>";
+static const char sample[] = "It's <s>[INST] \xc3\xa9\xcc\x81 \xe4\xb8\xad 12\xc2\xb2 "
+                             "<|im_end|>\r\n\xff\xe2\x96\x81the<0x41>";
 
 static void check_ids(const silr_tokenizer *t, const silr_tokens *ids, size_t from, bool trusted)
 {
@@ -35,13 +37,18 @@ static void use(const silr_tokenizer *t, const char *s, size_t len)
             (ids.n && memcmp(again.id, ids.id, ids.n * sizeof *ids.id) != 0))
             abort(); /* the notes of a first encoding change nothing */
     }
-    if (silr_tokenizer_decode(t, ids.id, ids.n, &b, &err) != SILR_OK || !silr_tok_is_utf8(b.data ? b.data : "", b.len))
+    if (silr_tokenizer_decode(t, ids.id, ids.n, &b, &err) != SILR_OK ||
+        !silr_tok_is_utf8(b.data ? b.data : "", b.len))
         abort();
     again.n = 0;
-    if (silr_tokenizer_encode(t, b.data ? b.data : "", b.len, &(silr_encode_opts){.trusted = true, .frame = true}, &again, &err) == SILR_OK)
+    if (silr_tokenizer_encode(t, b.data ? b.data : "", b.len,
+                              &(silr_encode_opts){.trusted = true, .frame = true}, &again,
+                              &err) == SILR_OK)
         check_ids(t, &again, 0, true);
     again.n = 0;
-    if (silr_tokenizer_encode(t, s, len, &(silr_encode_opts){.frame = true, .max_tokens = most}, &again, &err) == SILR_OK && again.n > most)
+    if (silr_tokenizer_encode(t, s, len, &(silr_encode_opts){.frame = true, .max_tokens = most},
+                              &again, &err) == SILR_OK &&
+        again.n > most)
         abort();
     silr_tokens_clear(&ids);
     silr_tokens_clear(&again);
@@ -51,7 +58,9 @@ static void use(const silr_tokenizer *t, const char *s, size_t len)
 /* encode(0..m) ++ encode(from = m) = encode(0..n) */
 static void talk(const silr_tokenizer *t, silr_talk kind, const char *s, size_t len)
 {
-    const silr_turn turn[] = {{SILR_ROLE_SYSTEM, s, len / 2}, {SILR_ROLE_USER, s, len}, {SILR_ROLE_ASSISTANT, s + len / 2, len - len / 2}};
+    const silr_turn turn[] = {{SILR_ROLE_SYSTEM, s, len / 2},
+                              {SILR_ROLE_USER, s, len},
+                              {SILR_ROLE_ASSISTANT, s + len / 2, len - len / 2}};
     silr_tokens all = {0}, parts = {0};
     silr_error err;
 
@@ -61,7 +70,8 @@ static void talk(const silr_tokenizer *t, silr_talk kind, const char *s, size_t 
             if (silr_tokenizer_talk_encode(t, kind, turn, 0, m, false, &parts, &err) != SILR_OK ||
                 silr_tokenizer_talk_encode(t, kind, turn, m, 3, true, &parts, &err) != SILR_OK)
                 abort();
-            if (parts.n != all.n || (all.n && memcmp(parts.id, all.id, all.n * sizeof *all.id) != 0))
+            if (parts.n != all.n ||
+                (all.n && memcmp(parts.id, all.id, all.n * sizeof *all.id) != 0))
                 abort();
         }
     silr_tokens_clear(&all);
@@ -93,7 +103,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             st = silr_tok_from_gguf(&t, g, "fuzz.gguf", &err);
         len = 0;
     } else
-        st = silr_tokenizer_parse(&t, json, json_len, config_len ? config : NULL, config_len, "fuzz.json", &err);
+        st = silr_tokenizer_parse(&t, json, json_len, config_len ? config : NULL, config_len,
+                                  "fuzz.json", &err);
     if ((st == SILR_OK) != (t != NULL) || (st != SILR_OK && err.text[0] == '\0'))
         abort();
     if (t) {

@@ -1,4 +1,5 @@
-/* test_hostile.c - tokenizer files that mean harm, or that silr does not know: a sentence, no crash. */
+/* test_hostile.c - tokenizer files that mean harm, or that silr does not know: a sentence, no
+ * crash. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,12 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- tokenizer.json ---------------------------------------------------------------------------- */
+/* --- tokenizer.json ----------------------------------------------------------------------------
+ */
 
-#define BPE(rest) "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}" rest "}"
-#define PRE(pre) BPE(",\"pre_tokenizer\":" pre)
+#define BPE(rest)                                                                                  \
+    "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}" rest \
+    "}"
+#define PRE(pre)       BPE(",\"pre_tokenizer\":" pre)
 #define NORMAL(normal) BPE(",\"normalizer\":" normal)
-#define MODEL(model) "{\"model\":" model "}"
+#define MODEL(model)   "{\"model\":" model "}"
 
 static void refused_with_a_sentence(void **state)
 {
@@ -33,21 +37,31 @@ static void refused_with_a_sentence(void **state)
         {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}"), "no id"},
         {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":4000000000},\"merges\":[]}"), "far beyond"},
         {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":1.5},\"merges\":[]}"), "no id"},
-        {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}"), "two tokens have the id 0"},
-        {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}"), "the vocabulary lacks"},
+        {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}"),
+         "two tokens have the id 0"},
+        {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}"),
+         "the vocabulary lacks"},
         {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"aa\"]}"), "not a pair"},
         {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[3]}"), "not a pair"},
-        {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"x\"}"), "unk_token"},
+        {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"x\"}"),
+         "unk_token"},
         {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.5}"), "dropout"},
-        {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</w>\"}"), "end_of_word_suffix"},
+        {MODEL("{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</"
+               "w>\"}"),
+         "end_of_word_suffix"},
         {MODEL("{\"type\":\"Unigram\",\"vocab\":[]}"), "not a list"},
         {MODEL("{\"type\":\"Unigram\",\"vocab\":[[\"a\",\"b\"]]}"), "not a piece with a score"},
         {MODEL("{\"type\":\"Unigram\",\"unk_id\":7,\"vocab\":[[\"a\",-1]]}"), "unk_id"},
         {PRE("{\"type\":\"UnicodeScripts\"}"), "\"UnicodeScripts\""},
-        {PRE("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},{\"type\":\"Whitespace\"}]}"), "behind \"ByteLevel\""},
-        {PRE("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}"), "pattern"},
-        {PRE("{\"type\":\"Split\",\"pattern\":{\"String\":\"\"},\"behavior\":\"Isolated\"}"), "empty pattern"},
-        {PRE("{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Odd\"}"), "\"Odd\""},
+        {PRE("{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},{\"type\":"
+             "\"Whitespace\"}]}"),
+         "behind \"ByteLevel\""},
+        {PRE("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}"),
+         "pattern"},
+        {PRE("{\"type\":\"Split\",\"pattern\":{\"String\":\"\"},\"behavior\":\"Isolated\"}"),
+         "empty pattern"},
+        {PRE("{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Odd\"}"),
+         "\"Odd\""},
         {PRE("{\"type\":\"Split\",\"behavior\":\"Isolated\"}"), "no pattern"},
         {PRE("{\"type\":\"Metaspace\",\"replacement\":\"\"}"), "empty replacement"},
         {NORMAL("{\"type\":\"ByteLevel\"}"), "normalizer \"ByteLevel\""},
@@ -56,9 +70,14 @@ static void refused_with_a_sentence(void **state)
         {NORMAL("{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"////fw==\"}"), "trie has"},
         {NORMAL("{\"type\":\"Prepend\"}"), "\"prepend\""},
         {BPE(",\"post_processor\":{\"type\":\"Odd\"}"), "post-processor \"Odd\""},
-        {BPE(",\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",9],\"sep\":[\"b\",1]}"), "the vocabulary lacks"},
-        {BPE(",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}"), "no text in it"},
-        {BPE(",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}]}"), "\"x\""},
+        {BPE(",\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",9],\"sep\":[\"b\",1]"
+             "}"),
+         "the vocabulary lacks"},
+        {BPE(",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}"),
+         "no text in it"},
+        {BPE(",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{"
+             "\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}]}"),
+         "\"x\""},
         {BPE(",\"added_tokens\":[{\"id\":4000000000,\"content\":\"x\"}]"), "far beyond"},
         {BPE(",\"added_tokens\":[{\"content\":\"x\"}]"), "without content or id"},
         {BPE(",\"added_tokens\":[{\"id\":1,\"content\":\"x\"}]"), "two tokens have the id 1"},
@@ -68,8 +87,10 @@ static void refused_with_a_sentence(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         silr_tokenizer *t = (silr_tokenizer *)1;
         silr_error err = {0};
-        silr_status st = silr_tokenizer_parse(&t, cases[i].json, strlen(cases[i].json), NULL, 0, "bad.json", &err);
-        if (st != SILR_EINPUT || t || !strstr(err.text, cases[i].says) || strncmp(err.text, "bad.json", 8) != 0)
+        silr_status st = silr_tokenizer_parse(&t, cases[i].json, strlen(cases[i].json), NULL, 0,
+                                              "bad.json", &err);
+        if (st != SILR_EINPUT || t || !strstr(err.text, cases[i].says) ||
+            strncmp(err.text, "bad.json", 8) != 0)
             fail_msg("case %zu: %d, \"%s\" (wanted: %s)", i, st, err.text, cases[i].says);
     }
 }
@@ -88,7 +109,9 @@ static void nesting_has_a_floor(void **state)
 {
     static const struct {
         const char *key, *list;
-    } part[] = {{"normalizer", "normalizers"}, {"pre_tokenizer", "pretokenizers"}, {"post_processor", "processors"}};
+    } part[] = {{"normalizer", "normalizers"},
+                {"pre_tokenizer", "pretokenizers"},
+                {"post_processor", "processors"}};
     (void)state;
 
     for (size_t k = 0; k < 3; k++)
@@ -96,13 +119,16 @@ static void nesting_has_a_floor(void **state)
             silr_buf b = {0};
             silr_tokenizer *t;
             silr_error err;
-            silr_buf_printf(&b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"%s\":", part[k].key);
+            silr_buf_printf(
+                &b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"%s\":",
+                part[k].key);
             for (int i = 0; i < depth; i++)
                 silr_buf_printf(&b, "{\"type\":\"Sequence\",\"%s\":[", part[k].list);
             for (int i = 0; i < depth; i++)
                 silr_buf_puts(&b, "]}");
             silr_buf_puts(&b, "}");
-            assert_int_equal(silr_tokenizer_parse(&t, b.data, b.len, NULL, 0, "deep", &err), depth == 5 ? SILR_OK : SILR_EINPUT);
+            assert_int_equal(silr_tokenizer_parse(&t, b.data, b.len, NULL, 0, "deep", &err),
+                             depth == 5 ? SILR_OK : SILR_EINPUT);
             silr_tokenizer_free(t);
             silr_buf_clear(&b);
         }
@@ -110,7 +136,8 @@ static void nesting_has_a_floor(void **state)
 
 static void a_pattern_that_runs_away_is_an_error(void **state)
 {
-    static const char json[] = PRE("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?:(?:a|a)+)+[0-9]\"},\"behavior\":\"Isolated\"}");
+    static const char json[] = PRE("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?:(?:a|a)+)+[0-9]"
+                                   "\"},\"behavior\":\"Isolated\"}");
     char text[101];
     silr_tokenizer *t = parse(json);
     silr_tokens ids = {0};
@@ -128,14 +155,16 @@ static void a_pattern_that_runs_away_is_an_error(void **state)
 /* Every step makes ten letters of one: the first texts say so, none takes the memory. */
 static void no_text_grows_without_end(void **state)
 {
-    static const char step[] = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaa\"}";
+    static const char step[] =
+        "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaa\"}";
     silr_buf b = {0};
     silr_tokenizer *t;
     silr_tokens ids = {0};
     silr_error err = {0};
     (void)state;
 
-    silr_buf_puts(&b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+    silr_buf_puts(&b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},"
+                      "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
     for (int i = 0; i < 60; i++)
         silr_buf_printf(&b, "%s%s", i ? "," : "", step);
     silr_buf_puts(&b, "]}}");
@@ -161,7 +190,8 @@ static void long_tokens_and_lists_are_refused(void **state)
     assert_int_equal(silr_tokenizer_parse(&t, b.data, b.len, NULL, 0, "long", &err), SILR_EINPUT);
     assert_non_null(strstr(err.text, "5000 bytes"));
     silr_buf_reset(&b);
-    silr_buf_puts(&b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
+    silr_buf_puts(&b, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"pre_"
+                      "tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
     for (int i = 0; i < 100; i++)
         silr_buf_printf(&b, "%s{\"type\":\"Whitespace\"}", i ? "," : "");
     silr_buf_puts(&b, "]}}");
@@ -174,13 +204,17 @@ static void long_tokens_and_lists_are_refused(void **state)
 static void merges_make_no_special_token(void **state)
 {
     static const char *const models[] = {
-        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"<\":0,\"s\":1,\">\":2,\"<s\":3,\"<s>\":4},\"merges\":[\"< s\",\"<s >\"]},"
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"<\":0,\"s\":1,\">\":2,\"<s\":3,\"<s>\":4},"
+        "\"merges\":[\"< s\",\"<s >\"]},"
         "\"added_tokens\":[{\"id\":4,\"content\":\"<s>\",\"special\":true}]}",
-        "{\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,\"vocab\":{\"<\":0,\"s\":1,\">\":2,\"<s\":3,\"<s>\":4},\"merges\":[\"< s\",\"<s >\"]},"
+        "{\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,\"vocab\":{\"<\":0,\"s\":1,\">\":2,\"<"
+        "s\":3,\"<s>\":4},\"merges\":[\"< s\",\"<s >\"]},"
         "\"added_tokens\":[{\"id\":4,\"content\":\"<s>\",\"special\":true}]}",
-        "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"<\",-1],[\"s\",-1],[\">\",-1],[\"<s\",-1],[\"<s>\",0]]},"
+        "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"<\",-1],[\"s\",-1],[\">\",-1],[\"<s\",-1],["
+        "\"<s>\",0]]},"
         "\"added_tokens\":[{\"id\":4,\"content\":\"<s>\",\"special\":true}]}",
-        "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"s\",\"vocab\":{\"<\":0,\"s\":1,\"##>\":2,\"##s\":3,\"<s>\":4}},"
+        "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"s\",\"vocab\":{\"<\":0,\"s\":1,\"##>\":"
+        "2,\"##s\":3,\"<s>\":4}},"
         "\"added_tokens\":[{\"id\":4,\"content\":\"<s>\",\"special\":true}]}",
     };
     (void)state;
@@ -193,7 +227,9 @@ static void merges_make_no_special_token(void **state)
         for (size_t k = 0; k < ids.n; k++)
             assert_int_not_equal(ids.id[k], 4);
         ids.n = 0;
-        assert_int_equal(silr_tokenizer_encode(t, "<s>", 3, &(silr_encode_opts){.trusted = true}, &ids, NULL), SILR_OK);
+        assert_int_equal(
+            silr_tokenizer_encode(t, "<s>", 3, &(silr_encode_opts){.trusted = true}, &ids, NULL),
+            SILR_OK);
         assert_int_equal(ids.n, 1);
         assert_int_equal(ids.id[0], 4);
         silr_tokens_clear(&ids);
@@ -201,7 +237,8 @@ static void merges_make_no_special_token(void **state)
     }
 }
 
-/* --- GGUF --------------------------------------------------------------------------------------- */
+/* --- GGUF ---------------------------------------------------------------------------------------
+ */
 
 static void put_number(silr_buf *b, uint64_t v, size_t bytes)
 {
@@ -295,37 +332,85 @@ static void refused_vocabularies(void **state)
         const char *says;
     } cases[] = {
         {{.model = "rwkv", .token = {"a"}, .n_types = -1, .n_scores = -1}, "\"rwkv\""},
-        {{.model = "gpt2", .pre = "odd", .token = {"a"}, .n_types = -1, .n_scores = -1}, "llama-bpe"},
+        {{.model = "gpt2", .pre = "odd", .token = {"a"}, .n_types = -1, .n_scores = -1},
+         "llama-bpe"},
         {{.model = "gpt2", .pre = "gpt-2", .n_types = -1, .n_scores = -1}, "tokens"},
         {{.model = "llama", .token = {"a", "b"}, .n_types = 1, .n_scores = -1}, "token_type"},
         {{.model = "llama", .token = {"a", "b"}, .n_types = -1, .n_scores = 7}, "scores"},
-        {{.model = "llama", .token = {"a", "b"}, .n_types = -1, .n_scores = -1, .score = {0, (float)(0.0 / 0.0)}}, "not a number"},
+        {{.model = "llama",
+          .token = {"a", "b"},
+          .n_types = -1,
+          .n_scores = -1,
+          .score = {0, (float)(0.0 / 0.0)}},
+         "not a number"},
     };
     (void)state;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         silr_tokenizer *t;
         silr_error err = {0};
-        if (from_gguf(&t, &cases[i].v, &err) != SILR_EINPUT || t || !strstr(err.text, cases[i].says))
+        if (from_gguf(&t, &cases[i].v, &err) != SILR_EINPUT || t ||
+            !strstr(err.text, cases[i].says))
             fail_msg("case %zu: \"%s\" (wanted: %s)", i, err.text, cases[i].says);
     }
 }
 
-/* Files that other loaders fell over: odd byte tokens, merges that lead nowhere, ids out of range. */
+/* Files that other loaders fell over: odd byte tokens, merges that lead nowhere, ids out of range.
+ */
 static void harmless_vocabularies(void **state)
 {
     static const vocabulary cases[] = {
-        {.model = "llama", .token = {"<unk>", "<0x-1>", "<0x1>", "<0xGG>", "<0x100>", "a", "<0x62>"}, .type = {2, 6, 6, 6, 6, 1, 6},
-         .n_types = -1, .n_scores = -1},
-        {.model = "llama", .token = {"", "", "a", "a", "ab"}, .type = {1, 4, 1, 1, 1}, .n_types = -1, .n_scores = -1, .bos = 4000000000},
-        {.model = "llama", .token = {"a", "b", "ab"}, .type = {3, 3, 3}, .n_types = -1, .n_scores = -1, .bos = 2},
-        {.model = "llama", .token = {"a", "b", "ab"}, .type = {-7, 99, 1}, .n_types = -1, .n_scores = -1,
+        {.model = "llama",
+         .token = {"<unk>", "<0x-1>", "<0x1>", "<0xGG>", "<0x100>", "a", "<0x62>"},
+         .type = {2, 6, 6, 6, 6, 1, 6},
+         .n_types = -1,
+         .n_scores = -1},
+        {.model = "llama",
+         .token = {"", "", "a", "a", "ab"},
+         .type = {1, 4, 1, 1, 1},
+         .n_types = -1,
+         .n_scores = -1,
+         .bos = 4000000000},
+        {.model = "llama",
+         .token = {"a", "b", "ab"},
+         .type = {3, 3, 3},
+         .n_types = -1,
+         .n_scores = -1,
+         .bos = 2},
+        {.model = "llama",
+         .token = {"a", "b", "ab"},
+         .type = {-7, 99, 1},
+         .n_types = -1,
+         .n_scores = -1,
          .score = {-1e38f, (float)(1e300 * 1e10), -(float)(1e300 * 1e10)}},
-        {.model = "gpt2", .pre = "gpt-2", .token = {"a", "b", "ab"}, .type = {1, 1, 1}, .n_types = -1, .n_scores = -1,
-         .merge = {"a b", "a b", " ", "", "  ", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b", "b a", "ab"}},
-        {.model = "gpt2", .pre = "gpt-2", .token = {"a", "a", "\xff\xfe", "\xc4"}, .type = {1, 1, 4, 3}, .n_types = -1, .n_scores = -1, .merge = {"a a"}},
-        {.model = "bert", .token = {"\xe2\x96\x81", "\xe2\x96\x81" "a", "b", "\xff"}, .type = {1, 1, 1, 1}, .n_types = -1, .n_scores = -1},
-        {.model = "t5", .token = {"\xff", "a", "\xe2\x96\x81", "b\xe2"}, .type = {1, 1, 1, 1}, .n_types = -1, .n_scores = -1},
+        {.model = "gpt2",
+         .pre = "gpt-2",
+         .token = {"a", "b", "ab"},
+         .type = {1, 1, 1},
+         .n_types = -1,
+         .n_scores = -1,
+         .merge = {"a b", "a b", " ", "", "  ",
+                   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b", "b a", "ab"}},
+        {.model = "gpt2",
+         .pre = "gpt-2",
+         .token = {"a", "a", "\xff\xfe", "\xc4"},
+         .type = {1, 1, 4, 3},
+         .n_types = -1,
+         .n_scores = -1,
+         .merge = {"a a"}},
+        {.model = "bert",
+         .token = {"\xe2\x96\x81",
+                   "\xe2\x96\x81"
+                   "a",
+                   "b", "\xff"},
+         .type = {1, 1, 1, 1},
+         .n_types = -1,
+         .n_scores = -1},
+        {.model = "t5",
+         .token = {"\xff", "a", "\xe2\x96\x81", "b\xe2"},
+         .type = {1, 1, 1, 1},
+         .n_types = -1,
+         .n_scores = -1},
     };
     static const char text[] = "ab ba <0x-1> aab \xff\xfe b\xe2\x96\x81";
     (void)state;
@@ -337,7 +422,10 @@ static void harmless_vocabularies(void **state)
         silr_error err = {0};
         if (from_gguf(&t, &cases[i], &err) != SILR_OK)
             fail_msg("case %zu: %s", i, err.text);
-        assert_int_equal(silr_tokenizer_encode(t, text, strlen(text), &(silr_encode_opts){.frame = true, .trusted = true}, &ids, &err), SILR_OK);
+        assert_int_equal(silr_tokenizer_encode(t, text, strlen(text),
+                                               &(silr_encode_opts){.frame = true, .trusted = true},
+                                               &ids, &err),
+                         SILR_OK);
         for (size_t k = 0; k < ids.n; k++)
             assert_true(ids.id[k] < silr_tokenizer_vocab(t));
         assert_int_equal(silr_tokenizer_decode(t, ids.id, ids.n, &b, &err), SILR_OK);
@@ -351,13 +439,16 @@ static void harmless_vocabularies(void **state)
     }
 }
 
-/* --- memory --------------------------------------------------------------------------------------- */
+/* --- memory
+ * --------------------------------------------------------------------------------------- */
 
 /* Everything once: open, encode, talk, decode. */
 static silr_status all_of_it(const char *path, const char *config, silr_error *err)
 {
-    static const char text[] = "It's \xc3\xa9 <|end|> the \xef\xac\x81 12  words\xff and a wordwithoutaplacetosplititbutlong";
-    const silr_turn turn[] = {{SILR_ROLE_SYSTEM, "Be kind", 7}, {SILR_ROLE_USER, text, sizeof text - 1}};
+    static const char text[] = "It's \xc3\xa9 <|end|> the \xef\xac\x81 12  words\xff and a "
+                               "wordwithoutaplacetosplititbutlong";
+    const silr_turn turn[] = {{SILR_ROLE_SYSTEM, "Be kind", 7},
+                              {SILR_ROLE_USER, text, sizeof text - 1}};
     silr_tokenizer *t = NULL;
     silr_tokens ids = {0};
     silr_buf file = {0}, b = {0};
@@ -368,8 +459,11 @@ static silr_status all_of_it(const char *path, const char *config, silr_error *e
             st = silr_tokenizer_parse(&t, file.data, file.len, config, strlen(config), path, err);
     } else
         st = silr_tokenizer_open(&t, path, err);
-    if (st == SILR_OK && (st = silr_tokenizer_encode(t, text, sizeof text - 1, &(silr_encode_opts){.frame = true}, &ids, err)) == SILR_OK &&
-        (st = silr_tokenizer_talk_encode(t, SILR_TALK_NONE, turn, 0, 2, true, &ids, err)) == SILR_OK)
+    if (st == SILR_OK &&
+        (st = silr_tokenizer_encode(t, text, sizeof text - 1, &(silr_encode_opts){.frame = true},
+                                    &ids, err)) == SILR_OK &&
+        (st = silr_tokenizer_talk_encode(t, SILR_TALK_NONE, turn, 0, 2, true, &ids, err)) ==
+            SILR_OK)
         st = silr_tokenizer_decode(t, ids.id, ids.n, &b, err);
     silr_tokenizer_free(t);
     silr_tokens_clear(&ids);
@@ -380,12 +474,14 @@ static silr_status all_of_it(const char *path, const char *config, silr_error *e
 
 static void each_allocation_fails_in_turn(void **state)
 {
-    static const char config[] = "{\"bos_token\":\"<s>\",\"eos_token\":{\"content\":\"</s>\"},\"chat_template\":"
-                                 "[{\"name\":\"default\",\"template\":\"<|im_start|>system\\nBe brief<|im_end|>\"}]}";
+    static const char config[] =
+        "{\"bos_token\":\"<s>\",\"eos_token\":{\"content\":\"</s>\"},\"chat_template\":"
+        "[{\"name\":\"default\",\"template\":\"<|im_start|>system\\nBe brief<|im_end|>\"}]}";
     static const struct {
         const char *file, *config;
-    } cases[] = {{"gpt2.json", config}, {"wordpiece.json", NULL}, {"unigram.json", NULL}, {"llama2.json", config},
-                 {"steps.json", NULL},  {"prefix.json", NULL},    {"smollm.gguf", NULL},  {"spm.gguf", NULL}, {"t5.gguf", NULL}};
+    } cases[] = {{"gpt2.json", config},   {"wordpiece.json", NULL}, {"unigram.json", NULL},
+                 {"llama2.json", config}, {"steps.json", NULL},     {"prefix.json", NULL},
+                 {"smollm.gguf", NULL},   {"spm.gguf", NULL},       {"t5.gguf", NULL}};
     char path[4096];
     (void)state;
 
@@ -404,8 +500,10 @@ static void each_allocation_fails_in_turn(void **state)
                 silr_mem_fail_at(k, sticky);
                 st = all_of_it(path, cases[i].config, &err);
                 silr_mem_fail_at(0, false);
-                /* Some do without: a JIT's stack. And jansson without memory reads broken JSON, or half a string. */
-                if (st != SILR_ENOMEM && st != SILR_OK && !(st == SILR_EINPUT && strstr(path, ".json")))
+                /* Some do without: a JIT's stack. And jansson without memory reads broken JSON, or
+                 * half a string. */
+                if (st != SILR_ENOMEM && st != SILR_OK &&
+                    !(st == SILR_EINPUT && strstr(path, ".json")))
                     fail_msg("%s: allocation %d of %d: %d, %s", path, (int)k, (int)n, st, err.text);
             }
     }

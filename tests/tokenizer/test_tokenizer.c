@@ -1,7 +1,7 @@
 /* test_tokenizer.c - ids are those that the peers gave, and no text becomes a special token.
  *
- * data/ holds small vocabularies and what the tokenizers library, llama.cpp and transformers made of
- * texts and conversations (bench/tokens_record.py recorded them). */
+ * data/ holds small vocabularies and what the tokenizers library, llama.cpp and transformers made
+ * of texts and conversations (bench/tokens_record.py recorded them). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,9 +69,11 @@ static void same(const char *what, const char *text, const silr_tokens *got, con
     }
 }
 
-/* --- recorded ------------------------------------------------------------------------------------ */
+/* --- recorded ------------------------------------------------------------------------------------
+ */
 
-static void one_recorded(const silr_tokenizer *t, const char *file, const json_t *text, const json_t *entry)
+static void one_recorded(const silr_tokenizer *t, const char *file, const json_t *text,
+                         const json_t *entry)
 {
     const char *s = json_string_value(text), *want;
     size_t len = json_string_length(text);
@@ -79,11 +81,13 @@ static void one_recorded(const silr_tokenizer *t, const char *file, const json_t
     silr_tokens ids = encode(t, s, len, (silr_encode_opts){0});
     silr_buf b = {0};
 
-    if (json_is_array(json_array_get(entry, 0))) /* null: there the peer makes special tokens of text */
+    if (json_is_array(
+            json_array_get(entry, 0))) /* null: there the peer makes special tokens of text */
         same(file, s, &ids, json_array_get(entry, 0));
     want = json_string_value(decoded);
     assert_int_equal(silr_tokenizer_decode(t, ids.id, ids.n, &b, NULL), SILR_OK);
-    if (want && (b.len != json_string_length(decoded) || memcmp(b.data ? b.data : "", want, b.len) != 0))
+    if (want &&
+        (b.len != json_string_length(decoded) || memcmp(b.data ? b.data : "", want, b.len) != 0))
         fail_msg("%s: \"%s\" is \"%s\" when decoded, not \"%s\"", file, s, b.data, want);
     silr_buf_clear(&b);
     silr_tokens_clear(&ids);
@@ -96,25 +100,29 @@ static void one_recorded(const silr_tokenizer *t, const char *file, const json_t
 
 static void ids_of_the_peers(void **state)
 {
-    json_t *j = load(in_data("recorded.json")), *texts = json_object_get(j, "texts"), *cases, *entry;
+    json_t *j = load(in_data("recorded.json")), *texts = json_object_get(j, "texts"), *cases,
+           *entry;
     const char *file;
     size_t i;
     (void)state;
 
-    json_object_foreach(json_object_get(j, "ids"), file, cases) {
+    json_object_foreach(json_object_get(j, "ids"), file, cases)
+    {
         silr_tokenizer *t = open_tokenizer(in_data(file));
-        json_array_foreach(cases, i, entry)
-            one_recorded(t, file, json_array_get(texts, i), entry);
+        json_array_foreach(cases, i, entry) one_recorded(t, file, json_array_get(texts, i), entry);
         silr_tokenizer_free(t);
     }
     json_decref(j);
 }
 
-/* --- conversations ---------------------------------------------------------------------------------- */
+/* --- conversations
+ * ---------------------------------------------------------------------------------- */
 
 static silr_role role_of(const char *name)
 {
-    return strcmp(name, "system") == 0 ? SILR_ROLE_SYSTEM : strcmp(name, "user") == 0 ? SILR_ROLE_USER : SILR_ROLE_ASSISTANT;
+    return strcmp(name, "system") == 0 ? SILR_ROLE_SYSTEM
+           : strcmp(name, "user") == 0 ? SILR_ROLE_USER
+                                       : SILR_ROLE_ASSISTANT;
 }
 
 /* The vocabulary that a recorded conversation was made with: a file, and special tokens more. */
@@ -127,7 +135,8 @@ static silr_tokenizer *with_marks(const json_t *c)
 
     json_array_extend(json_object_get(j, "added_tokens"), json_object_get(c, "added"));
     text = json_dumps(j, 0);
-    if (silr_tokenizer_parse(&t, text, strlen(text), config, strlen(config), "marks", &err) != SILR_OK)
+    if (silr_tokenizer_parse(&t, text, strlen(text), config, strlen(config), "marks", &err) !=
+        SILR_OK)
         fail_msg("%s", err.text);
     silr_free(text);
     silr_free(config);
@@ -135,18 +144,21 @@ static silr_tokenizer *with_marks(const json_t *c)
     return t;
 }
 
-static silr_tokens say(const silr_tokenizer *t, const silr_turn *turn, size_t from, size_t n, bool open)
+static silr_tokens say(const silr_tokenizer *t, const silr_turn *turn, size_t from, size_t n,
+                       bool open)
 {
     silr_tokens ids = {0};
     silr_error err = {0};
 
-    if (silr_tokenizer_talk_encode(t, silr_tokenizer_talk(t), turn, from, n, open, &ids, &err) != SILR_OK)
+    if (silr_tokenizer_talk_encode(t, silr_tokenizer_talk(t), turn, from, n, open, &ids, &err) !=
+        SILR_OK)
         fail_msg("%s", err.text);
     return ids;
 }
 
 /* encode(0..m) ++ encode(from = m) = encode(0..n) */
-static void splits_at_turns(const char *name, const silr_tokenizer *t, const silr_turn *turn, size_t n)
+static void splits_at_turns(const char *name, const silr_tokenizer *t, const silr_turn *turn,
+                            size_t n)
 {
     silr_tokens all = say(t, turn, 0, n, true);
 
@@ -154,7 +166,8 @@ static void splits_at_turns(const char *name, const silr_tokenizer *t, const sil
         silr_tokens head = say(t, turn, 0, m, false), tail = say(t, turn, m, n, true);
         if (head.n + tail.n != all.n || (head.n && memcmp(head.id, all.id, head.n * 4) != 0) ||
             (tail.n && memcmp(tail.id, all.id + head.n, tail.n * 4) != 0))
-            fail_msg("%s: %zu + %zu tokens at turn %zu are not the %zu of the whole", name, head.n, tail.n, m, all.n);
+            fail_msg("%s: %zu + %zu tokens at turn %zu are not the %zu of the whole", name, head.n,
+                     tail.n, m, all.n);
         silr_tokens_clear(&head);
         silr_tokens_clear(&tail);
     }
@@ -170,8 +183,9 @@ static void one_conversation(const char *name, const silr_tokenizer *t, const js
 
     for (size_t i = 0; i < n; i++) {
         const json_t *text = json_array_get(json_array_get(turns, i), 1);
-        turn[i] = (silr_turn){role_of(json_string_value(json_array_get(json_array_get(turns, i), 0))),
-                              json_string_value(text), json_string_length(text)};
+        turn[i] =
+            (silr_turn){role_of(json_string_value(json_array_get(json_array_get(turns, i), 0))),
+                        json_string_value(text), json_string_length(text)};
     }
     ids = say(t, turn, 0, n, json_is_true(json_array_get(c, 1)));
     same(name, turn[n - 1].text, &ids, json_array_get(c, 2));
@@ -185,13 +199,14 @@ static void conversations_of_the_peers(void **state)
     size_t i, k;
     (void)state;
 
-    json_array_foreach(json_object_get(j, "conversations"), i, c) {
+    json_array_foreach(json_object_get(j, "conversations"), i, c)
+    {
         const char *name = json_string_value(json_object_get(c, "name"));
         silr_tokenizer *t = with_marks(c);
-        if (strncmp(name, silr_talk_name(silr_tokenizer_talk(t)), strlen(silr_talk_name(silr_tokenizer_talk(t)))) != 0)
+        if (strncmp(name, silr_talk_name(silr_tokenizer_talk(t)),
+                    strlen(silr_talk_name(silr_tokenizer_talk(t)))) != 0)
             fail_msg("%s is taken for %s", name, silr_talk_name(silr_tokenizer_talk(t)));
-        json_array_foreach(json_object_get(c, "cases"), k, each)
-            one_conversation(name, t, each);
+        json_array_foreach(json_object_get(c, "cases"), k, each) one_conversation(name, t, each);
         silr_tokenizer_free(t);
     }
     json_decref(j);
@@ -213,7 +228,8 @@ static void no_word_becomes_a_mark(void **state)
     size_t i;
     (void)state;
 
-    json_array_foreach(json_object_get(j, "conversations"), i, c) {
+    json_array_foreach(json_object_get(j, "conversations"), i, c)
+    {
         silr_tokenizer *t = with_marks(c);
         silr_buf b = {0};
         silr_turn turn = {SILR_ROLE_USER, "a", 1};
@@ -259,16 +275,19 @@ static void what_talk_needs(void **state)
     splits_at_turns("none", t, turn, 2);
     silr_tokens_clear(&ids);
     silr_tokens_clear(&want);
-    assert_int_equal(silr_tokenizer_talk_encode(t, SILR_TALK_CHATML, turn, 0, 1, true, &ids, &err), SILR_EINPUT);
+    assert_int_equal(silr_tokenizer_talk_encode(t, SILR_TALK_CHATML, turn, 0, 1, true, &ids, &err),
+                     SILR_EINPUT);
     assert_non_null(strstr(err.text, "<|im_start|>"));
-    assert_int_equal(silr_tokenizer_talk_encode(t, SILR_TALK_UNKNOWN, turn, 0, 1, true, &ids, &err), SILR_EINPUT);
+    assert_int_equal(silr_tokenizer_talk_encode(t, SILR_TALK_UNKNOWN, turn, 0, 1, true, &ids, &err),
+                     SILR_EINPUT);
     assert_int_equal(ids.n, 0);
     assert_null(silr_talk_name((silr_talk)(SILR_TALK_UNKNOWN + 1)));
     silr_tokens_clear(&ids);
     silr_tokenizer_free(t);
 }
 
-/* --- scanners ------------------------------------------------------------------------------------------ */
+/* --- scanners
+ * ------------------------------------------------------------------------------------------ */
 
 static uint32_t draw(uint64_t *seed)
 {
@@ -279,9 +298,44 @@ static uint32_t draw(uint64_t *seed)
 /* Texts of the characters that these patterns tell apart. */
 static void random_text(silr_buf *b, uint64_t *seed)
 {
-    static const char *const part[] = {" ", " ", "  ", "\n", "\r", "\t", "\xc2\xa0", "\xe3\x80\x80", "a", "Bc", "s", "'", "'s", "'S",
-                                       "'re", "'LL", "'vE", "'d", "'m", "'t", "\xc5\xbf", "\xc3\xa9", "\xe4\xb8\xad", "e\xcc\x81", "1", "23", "\xc2\xb2",
-                                       "\xd9\xa3", "!", "?.", "-", "_", "\xf0\x9f\x98\x80", "\xe2\x80\x8b", "\xc2\x85", "\xe1\xa0\x8e", "\xe2\x80\x99", "\x01"};
+    static const char *const part[] = {" ",
+                                       " ",
+                                       "  ",
+                                       "\n",
+                                       "\r",
+                                       "\t",
+                                       "\xc2\xa0",
+                                       "\xe3\x80\x80",
+                                       "a",
+                                       "Bc",
+                                       "s",
+                                       "'",
+                                       "'s",
+                                       "'S",
+                                       "'re",
+                                       "'LL",
+                                       "'vE",
+                                       "'d",
+                                       "'m",
+                                       "'t",
+                                       "\xc5\xbf",
+                                       "\xc3\xa9",
+                                       "\xe4\xb8\xad",
+                                       "e\xcc\x81",
+                                       "1",
+                                       "23",
+                                       "\xc2\xb2",
+                                       "\xd9\xa3",
+                                       "!",
+                                       "?.",
+                                       "-",
+                                       "_",
+                                       "\xf0\x9f\x98\x80",
+                                       "\xe2\x80\x8b",
+                                       "\xc2\x85",
+                                       "\xe1\xa0\x8e",
+                                       "\xe2\x80\x99",
+                                       "\x01"};
     silr_buf_reset(b);
     for (uint32_t n = 1 + draw(seed) % 14; n > 0; n--)
         silr_buf_puts(b, part[draw(seed) % (sizeof part / sizeof *part)]);
@@ -289,8 +343,10 @@ static void random_text(silr_buf *b, uint64_t *seed)
 
 static void scanners_do_what_the_patterns_say(void **state)
 {
-    static const char llama[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|%s| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-    char pattern[3][300] = {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"};
+    static const char llama[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|%s| "
+                                "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    char pattern[3][300] = {
+        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"};
     silr_tok_scan *const scan[] = {silr_tok_scan_gpt2, silr_tok_scan_llama3, silr_tok_scan_qwen2};
     uint64_t seed = 1;
     silr_buf b = {0};
@@ -302,14 +358,17 @@ static void scanners_do_what_the_patterns_say(void **state)
         silr_tok_regex *r;
         silr_tok_matcher *m = NULL;
         assert_ptr_equal(silr_tok_scanner(pattern[k], strlen(pattern[k])), scan[k]);
-        assert_int_equal(silr_tok_regex_new(&r, pattern[k], strlen(pattern[k]), "test", NULL), SILR_OK);
+        assert_int_equal(silr_tok_regex_new(&r, pattern[k], strlen(pattern[k]), "test", NULL),
+                         SILR_OK);
         for (int round = 0; round < 20000; round++) {
             random_text(&b, &seed);
             for (size_t at = 0; at < b.len;) {
                 size_t from, to, end = scan[k](b.data, b.len, at);
-                assert_int_equal(silr_tok_regex_find(r, &m, b.data, b.len, at, &from, &to, NULL), SILR_OK);
+                assert_int_equal(silr_tok_regex_find(r, &m, b.data, b.len, at, &from, &to, NULL),
+                                 SILR_OK);
                 if (from != at || to != end)
-                    fail_msg("pattern %d, \"%s\" at %zu: %zu..%zu, by hand to %zu", k, b.data, at, from, to, end);
+                    fail_msg("pattern %d, \"%s\" at %zu: %zu..%zu, by hand to %zu", k, b.data, at,
+                             from, to, end);
                 at = end;
             }
         }
@@ -319,7 +378,8 @@ static void scanners_do_what_the_patterns_say(void **state)
     silr_buf_clear(&b);
 }
 
-/* --- the rest -------------------------------------------------------------------------------------------- */
+/* --- the rest
+ * -------------------------------------------------------------------------------------------- */
 
 static void cuts_the_text_never_the_frame(void **state)
 {
@@ -330,14 +390,17 @@ static void cuts_the_text_never_the_frame(void **state)
     (void)state;
 
     for (size_t most = 2; most <= all.n + 1; most++) {
-        silr_tokens ids = encode(t, s, strlen(s), (silr_encode_opts){.frame = true, .max_tokens = most});
+        silr_tokens ids =
+            encode(t, s, strlen(s), (silr_encode_opts){.frame = true, .max_tokens = most});
         assert_int_equal(ids.n, most < all.n ? most : all.n);
         assert_memory_equal(ids.id, all.id, (ids.n - 1) * 4);
         assert_int_equal(ids.id[ids.n - 1], all.id[all.n - 1]);
         silr_tokens_clear(&ids);
     }
     all.n = 0;
-    assert_int_equal(silr_tokenizer_encode(t, s, 3, &(silr_encode_opts){.frame = true, .max_tokens = 1}, &all, &err), SILR_EINPUT);
+    assert_int_equal(silr_tokenizer_encode(
+                         t, s, 3, &(silr_encode_opts){.frame = true, .max_tokens = 1}, &all, &err),
+                     SILR_EINPUT);
     assert_non_null(strstr(err.text, "at most 1"));
     assert_int_equal(all.n, 0);
     silr_tokens_clear(&all);
@@ -346,9 +409,16 @@ static void cuts_the_text_never_the_frame(void **state)
 
 static void broken_bytes_are_replacement_characters(void **state)
 {
-    static const char *const pair[][2] = {{"a\xff" "b", "a\xef\xbf\xbd" "b"}, {"\xe2\x82", "\xef\xbf\xbd"}, {"\xe2\x28\xa1", "\xef\xbf\xbd(\xef\xbf\xbd"},
-                                          {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, {"\xf0\x9f\x98", "\xef\xbf\xbd"},
-                                          {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"}, {"\xf5", "\xef\xbf\xbd"}};
+    static const char *const pair[][2] = {{"a\xff"
+                                           "b",
+                                           "a\xef\xbf\xbd"
+                                           "b"},
+                                          {"\xe2\x82", "\xef\xbf\xbd"},
+                                          {"\xe2\x28\xa1", "\xef\xbf\xbd(\xef\xbf\xbd"},
+                                          {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+                                          {"\xf0\x9f\x98", "\xef\xbf\xbd"},
+                                          {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},
+                                          {"\xf5", "\xef\xbf\xbd"}};
     silr_tokenizer *t = open_tokenizer(in_data("gpt2.json"));
     (void)state;
 
@@ -365,7 +435,9 @@ static void broken_bytes_are_replacement_characters(void **state)
 
 static void pieces_and_names(void **state)
 {
-    silr_tokenizer *t = open_tokenizer(in_data("gpt2.json")), *w = open_tokenizer(in_data("wordpiece.json")), *s = open_tokenizer(in_data("spm.gguf"));
+    silr_tokenizer *t = open_tokenizer(in_data("gpt2.json")),
+                   *w = open_tokenizer(in_data("wordpiece.json")),
+                   *s = open_tokenizer(in_data("spm.gguf"));
     silr_tokens ids = encode(t, " the", 4, (silr_encode_opts){0});
     size_t n;
     (void)state;
@@ -394,7 +466,8 @@ static void pieces_and_names(void **state)
 /* A megabyte without a place to split costs n log n, not n^2. */
 static void long_words(void **state)
 {
-    static const char *const files[] = {"gpt2.json", "llama2.json", "spm.gguf", "unigram.json", "wordpiece.json", "steps.json"};
+    static const char *const files[] = {"gpt2.json",    "llama2.json",    "spm.gguf",
+                                        "unigram.json", "wordpiece.json", "steps.json"};
     enum { LEN = 1 << 20 };
     char *s = malloc(LEN);
     (void)state;
@@ -412,7 +485,8 @@ static void long_words(void **state)
     free(s);
 }
 
-/* --- the golden strings, where there is a model ------------------------------------------------------------- */
+/* --- the golden strings, where there is a model
+ * ------------------------------------------------------------- */
 
 static silr_tokenizer *model_or_null(const char *variable, const char *beside)
 {
@@ -433,7 +507,8 @@ static size_t golden(silr_tokenizer *t, const json_t *entries, const char *key, 
 
     if (!t)
         return 0;
-    json_array_foreach(entries, i, e) {
+    json_array_foreach(entries, i, e)
+    {
         const json_t *text = json_object_get(e, "text");
         silr_tokens ids = encode(t, json_string_value(text), json_string_length(text), o);
         same(key, json_string_value(text), &ids, json_object_get(e, key));
@@ -460,9 +535,11 @@ static void golden_strings(void **state)
         skip();
     }
     j = load(path);
-    n = golden(model_or_null("SILR_SMOLLM2", "build/bench/chat-model/SmolLM2-135M-Instruct.Q4_1.gguf"), json_object_get(j, "entries"),
-               "smollm2", (silr_encode_opts){.trusted = true});
-    n += golden(model_or_null("SILR_MINILM", "build/bench/models/minilm"), json_object_get(j, "entries"), "minilm",
+    n = golden(
+        model_or_null("SILR_SMOLLM2", "build/bench/chat-model/SmolLM2-135M-Instruct.Q4_1.gguf"),
+        json_object_get(j, "entries"), "smollm2", (silr_encode_opts){.trusted = true});
+    n += golden(model_or_null("SILR_MINILM", "build/bench/models/minilm"),
+                json_object_get(j, "entries"), "minilm",
                 (silr_encode_opts){.frame = true, .trusted = true});
     json_decref(j);
     if (n == 0) {
