@@ -62,9 +62,6 @@ typedef struct {
 silr_status silr_annotator_new(silr_annotator **out, const silr_task *task,
                                const silr_annotator_means *means, silr_error *err);
 void silr_annotator_free(silr_annotator *a);
-/* local: the path of a model that a task names: relative to the task, or in the cache of the hub.
- * *out: silr_free it. SILR_EINPUT: it is neither. */
-silr_status silr_model_find(char **out, const silr_task *task, const char *name, silr_error *err);
 
 /* --- the table of rules -------------------------------------------------------------------- */
 

@@ -461,33 +461,12 @@ static void local_free(silr_annotator *base)
     silr_free(m);
 }
 
-silr_status silr_model_find(char **out, const silr_task *task, const char *name, silr_error *err)
-{
-    char *beside = silr_path_join(task->dir, name);
-    silr_status st = SILR_OK;
-
-    *out = NULL;
-    if (!beside)
-        return silr_fail_memory(err);
-    if (silr_hub_is_name(name) && !silr_file_exists(beside))
-        st = silr_hub_find(out, name, err);
-    else if (!silr_file_exists(beside))
-        st = silr_fail(err, SILR_EINPUT, "%s: no such model (a file or folder relative to the task, or "
-                       "a name such as ORG/NAME of the cache, see silr models)", beside);
-    if (st == SILR_OK && !*out) {
-        *out = beside;
-        beside = NULL;
-    }
-    silr_free(beside);
-    return st;
-}
-
 silr_status silr_local_new(silr_annotator **out, const silr_task *task,
                            const silr_annotator_means *means, silr_error *err)
 {
     local *m = silr_calloc(1, sizeof *m);
     char *path = NULL;
-    silr_status st = m ? silr_model_find(&path, task, task->annotator.chat.model, err)
+    silr_status st = m ? silr_hub_find_from(&path, task->dir, task->annotator.chat.model, err)
                        : silr_fail_memory(err);
 
     *out = NULL;

@@ -1,5 +1,6 @@
 /* classifier.c - from the task to the classifier it names. */
 #include "classify/frozen.h"
+#include "hub/hub.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,23 +50,27 @@ static const char *embed_text(const void *ctx, size_t i, size_t *len)
     return text;
 }
 
-static char *model_path(const silr_task *task)
+static silr_status model_path(char **out, const silr_task *task, silr_error *err)
 {
-    return silr_path_join(task->dir, task->classifier.model);
+    return silr_hub_find_from(out, task->dir, task->classifier.model, err);
 }
 
 /* The encoder's name, and where it is: without links and dots, for whoever comes from elsewhere. */
 static silr_status name_encoder(silr_encoder_name *n, const silr_task *task, silr_error *err)
 {
-    char *path = model_path(task), *whole = path ? realpath(path, NULL) : NULL;
+    char *path = NULL, *whole;
+    silr_status st = model_path(&path, task, err);
 
+    if (st != SILR_OK)
+        return st;
+    whole = realpath(path, NULL);
     n->name = silr_strdup(task->classifier.model);
-    n->place = silr_strdup(whole ? whole : path ? path : "");
+    n->place = silr_strdup(whole ? whole : path);
     n->opts = (silr_encoder_opts){.pooling = task->classifier.pooling,
                                   .max_tokens = (size_t)task->classifier.max_tokens};
     free(whole); /* of realpath */
     silr_free(path);
-    return path && n->name && n->place ? SILR_OK : silr_fail_memory(err);
+    return n->name && n->place ? SILR_OK : silr_fail_memory(err);
 }
 
 /* Where the vectors lie: classifier.cache beside the task file, else run/embeddings, else nowhere
@@ -83,12 +88,13 @@ static silr_status vectors_folder(char **out, const silr_task *task, const char 
 static silr_status make_vectors(silr_embeddings **out, silr_encoder_name *n, const silr_task *task,
                                 const silr_corpus *c, const char *run, silr_error *err)
 {
-    char *path = model_path(task), *folder = NULL;
+    char *path = NULL, *folder = NULL;
     silr_encoder *e = NULL;
     silr_status st;
 
     *out = NULL;
-    if ((st = path ? vectors_folder(&folder, task, run, err) : silr_fail_memory(err)) != SILR_OK)
+    if ((st = model_path(&path, task, err)) != SILR_OK ||
+        (st = vectors_folder(&folder, task, run, err)) != SILR_OK)
         goto done;
     silr_progress("loading the encoder", 0, 0);
     if ((st = silr_encoder_open(&e, path, &n->opts, err)) != SILR_OK)
@@ -152,8 +158,8 @@ silr_status silr_classifier_identity(silr_sha256 *out, const silr_task *task, si
     out->hex[0] = '\0';
     if (task->classifier.kind != SILR_CLASSIFIER_FROZEN || !task->classifier.model)
         return SILR_OK;
-    path = model_path(task);
-    st = path ? silr_encoder_hash(out, path, err) : silr_fail_memory(err);
+    if ((st = model_path(&path, task, err)) == SILR_OK)
+        st = silr_encoder_hash(out, path, err);
     silr_free(path);
     return st;
 }

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "formats/formats.h"
 #include "http/http.h"
+#include "hub/hub.h"
 #include "priors/priors.h"
 #include "run/run.h"
 #include <jansson.h>
@@ -267,14 +268,15 @@ static silr_status model_sections(sheet *s, const char *path, silr_weights_kept 
     return st;
 }
 
-/* A model that annotates in this process: its file is looked at, not loaded. */
-static silr_status local_model(sheet *s, const silr_task *task, silr_error *err)
+/* A model that works in this process: its file is looked at, not loaded. */
+static silr_status own_model(sheet *s, const silr_task *task, const char *name, silr_weights_kept keep,
+                             silr_error *err)
 {
     char *path = NULL;
-    silr_status st = silr_model_find(&path, task, task->annotator.chat.model, err);
+    silr_status st = silr_hub_find_from(&path, task->dir, name, err);
 
     if (st == SILR_OK)
-        st = model_sections(s, path, (silr_weights_kept)task->annotator.weights, err);
+        st = model_sections(s, path, keep, err);
     else
         text(s, "model", "problem", "%s", err->text);
     silr_free(path);
@@ -284,7 +286,7 @@ static silr_status local_model(sheet *s, const silr_task *task, silr_error *err)
 static silr_status one_model(sheet *s, const silr_task *task, silr_error *err)
 {
     if (task->annotator.kind == SILR_ANNOTATOR_LOCAL)
-        return local_model(s, task, err);
+        return own_model(s, task, task->annotator.chat.model, (silr_weights_kept)task->annotator.weights, err);
     return task->annotator.kind == SILR_ANNOTATOR_CHAT ? endpoint(s, task, err) : SILR_OK;
 }
 
@@ -317,6 +319,9 @@ static silr_status task_sections(sheet *s, const cli_args *a, silr_error *err)
     if (st != SILR_OK || (st = silr_session_open(&w, task, dir, err)) != SILR_OK)
         goto done;
     corpus(s, &w);
+    if (task->classifier.kind == SILR_CLASSIFIER_FROZEN &&
+        (st = own_model(s, task, task->classifier.model, SILR_WEIGHTS_AUTO, err)) != SILR_OK)
+        goto done;
     if (silr_task_asks(task)) {
         st = asked_models(s, task, err);
         goto done;

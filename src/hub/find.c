@@ -186,3 +186,24 @@ silr_status silr_hub_find(char **out, const char *name, silr_error *err)
     silr_hub_clear(&h);
     return st;
 }
+
+silr_status silr_hub_find_from(char **out, const char *dir, const char *name, silr_error *err)
+{
+    char *beside = silr_path_join(dir, name);
+    silr_status st = SILR_OK;
+
+    *out = NULL;
+    if (!beside)
+        return silr_fail_memory(err);
+    if (silr_file_exists(beside)) {
+        *out = beside;
+        return SILR_OK;
+    }
+    if (silr_hub_is_name(name))
+        st = silr_hub_find(out, name, err);
+    else
+        st = silr_fail(err, SILR_EINPUT, "%s: no such model: neither a file or folder there, nor a name "
+                       "such as ORG/NAME of one in the cache (silr models list)", beside);
+    silr_free(beside);
+    return st;
+}

@@ -44,6 +44,8 @@ bool silr_hub_is_name(const char *name);
  * in the cache, or the one GGUF file in it. Needs no network. *out: silr_free it.
  * SILR_EINPUT: not there, or not all of it: err says what to do. */
 silr_status silr_hub_find(char **out, const char *name, silr_error *err);
+/* The same for a name in a task file: what is there relative to the folder `dir` goes first. */
+silr_status silr_hub_find_from(char **out, const char *dir, const char *name, silr_error *err);
 silr_status silr_hub_find_in(const silr_hub *h, char **out, const char *name, silr_error *err);
 
 /* --- what is there --------------------------------------------------------------------------- */

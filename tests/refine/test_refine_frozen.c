@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MODEL ", kind: frozen, model: fake"
+#define MODEL ", kind: frozen, model: ."
 #define QUICK "labelled: {count: 40}\nrefine: {steps: 40, iterations: 2, folds: 3, label_folds: 3}\n"
 
 static small_corpus corpus_of(const char *name, int K, const char *classifier, const char *rest)
