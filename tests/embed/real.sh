@@ -106,11 +106,11 @@ cmp -s "$work/many" "$work/again" || fail "the copy predicts otherwise"
 mv "$work/away/classifier/bert" "$work/moved"
 code=0
 "$silr" predict "$work/away" "$work/texts.jsonl" >/dev/null 2>"$work/said" || code=$?
-[ "$code" -eq 3 ] && grep -q -- '--model' "$work/said" || fail "a missing encoder is not said"
+{ [ "$code" -eq 3 ] && grep -q -- '--model' "$work/said"; } || fail "a missing encoder is not said"
 "$silr" predict "$work/away" "$work/texts.jsonl" --model "$work/moved" 2>/dev/null | cmp -s - "$work/many" ||
     fail "--model is not heard"
 sed -i 's/"layer_norm_eps": 1e-12/"layer_norm_eps": 1e-5/' "$work/moved/config.json"
 code=0
 "$silr" predict "$work/away" "$work/texts.jsonl" --model "$work/moved" >/dev/null 2>"$work/said" || code=$?
-[ "$code" -eq 3 ] && grep -q 'is not the encoder' "$work/said" || fail "a changed encoder is not said"
+{ [ "$code" -eq 3 ] && grep -q 'is not the encoder' "$work/said"; } || fail "a changed encoder is not said"
 echo "$kills kills, the same bytes"
