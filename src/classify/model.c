@@ -301,7 +301,7 @@ static silr_status parse_frozen(silr_model **out, const void *bytes, size_t len,
     m->K = m->dense.K;
     m->columns = m->dense.columns;
     m->classes = m->dense.classes;
-    if (!(m->one = silr_alloc(1, sizeof *m->one))) {
+    if (!(m->one = silr_alloc(1, sizeof(pthread_mutex_t)))) {
         st = silr_fail_memory(err);
         goto done;
     }

@@ -3,6 +3,7 @@
 #include "engine/inside.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TILE = 1024 };
@@ -86,7 +87,7 @@ static silr_status load_positions(silr_engine *e, silr_error *err)
         st = floats_of(&e->positions, silr_weights_part(e->weights, SILR_PART_POSITIONS, 0, false), err);
         if (st == SILR_OK && s->types > 0)
             st = floats_of(&type, silr_weights_part(e->weights, SILR_PART_TYPES, 0, false), err);
-        for (size_t p = 0; st == SILR_OK && type && p < s->positions + s->position_offset; p++)
+        for (size_t p = 0; st == SILR_OK && type && e->positions && p < s->positions + s->position_offset; p++)
             for (size_t i = 0; i < s->hidden; i++)
                 e->positions[p * s->hidden + i] += type[i];
     } else {
@@ -141,14 +142,17 @@ static size_t free_memory(void)
 {
     FILE *f = fopen("/proc/meminfo", "r");
     char line[128];
+    const char *const key = "MemAvailable:";
     size_t kib = SIZE_MAX / 1024;
 
     while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1)
+        if (strncmp(line, key, strlen(key)) == 0) {
+            kib = strtoul(line + strlen(key), NULL, 10);
             break;
+        }
     if (f)
         fclose(f);
-    return kib * 1024;
+    return kib < SIZE_MAX / 1024 ? kib * 1024 : SIZE_MAX;
 }
 
 static silr_keep keep_how(const silr_model_spec *s, const silr_engine_opts *o)

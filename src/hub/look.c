@@ -1,6 +1,5 @@
 /* look.c - what a model is and whether silr runs it: it is opened as a run would open it. */
 #include "hub/hub.h"
-#ifdef SILR_HUB_LOOKS
 #include "formats/formats.h"
 #include "tokenizer/tokenizer.h"
 
@@ -24,10 +23,3 @@ silr_status silr_hub_look(const char *model, silr_buf *brief, silr_buf *what, si
     silr_weights_free(weights);
     return st;
 }
-#else
-silr_status silr_hub_look(const char *model, silr_buf *brief, silr_buf *what, silr_error *err)
-{
-    (void)brief, (void)what;
-    return silr_fail(err, SILR_EINPUT, "%s: this silr is built without what reads models", model);
-}
-#endif
