@@ -5,8 +5,9 @@
 #
 # The test server on this machine answers each request after 100 ms and works on 64 at a time: 640
 # answers a second is what a client can get. First TEXTS texts against that, with log-probabilities and
-# 20 alternatives a token; then MEMORY_TEXTS texts against a server without latency, for the memory.
-# Its own CPU time is silr's alone, reading the corpus and writing run.db included.
+# 20 alternatives a token; the same with a cache file, in which every request is claimed before it goes
+# out; then MEMORY_TEXTS texts against a server without latency, for the memory. Its own CPU time is
+# silr's alone, reading the corpus and writing run.db included.
 set -eu
 
 texts=${1:-20000} many=${2:-100000}
@@ -35,10 +36,10 @@ serve()
 corpus() # N
 {
     awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++)
-        printf "{\"id\":\"t%d\",\"text\":\"text number %d of many that a model shall label, and not the shortest\"}\n", i, i }'
+        printf "{\"id\":\"t%d\",\"text\":\"text number %d of many that a model shall label, and not the shortest\",\"old\":\"positive\"}\n", i, i }'
 }
 
-# ask N NAME - annotates N texts; wall seconds, CPU seconds and peak KiB in $work/NAME.
+# ask N NAME [SETTING] - annotates N texts; wall seconds, CPU seconds and peak KiB in $work/NAME.
 ask()
 {
     corpus "$1" >"$work/texts.jsonl"
@@ -47,7 +48,7 @@ name: load
 classes: [positive, negative]
 corpus: {files: [texts.jsonl], text: text, id: id}
 labelled: none
-annotator: {kind: chat, model: m, url: "$url", auth: none, concurrency: 64}
+annotator: {kind: chat, model: m, url: "$url", auth: none, concurrency: 64${3:+, $3}}
 YAML
     /usr/bin/time -f '%e %U %S %M' -o "$work/$2" "$silr" annotate "$work/task.yaml" --out "$work/run-$2" -q \
         >"$work/$2.out"
@@ -65,8 +66,16 @@ serve --latency 100 --slots 64
 ask "$texts" fast
 awk -v n="$texts" '{ printf "%d texts, 100 ms, 64 slots: %.0f answers a second, %.1f %% of the ideal 640; %.3f ms of CPU an answer\n",
     n, n / $1, n / $1 / 6.4, ($2 + $3) * 1000 / n }' "$work/fast"
+ask "$texts" shared "cache: cache.db"
+awk -v n="$texts" '{ printf "the same through a cache file: %.0f answers a second; %.3f ms of CPU an answer\n",
+    n / $1, ($2 + $3) * 1000 / n }' "$work/shared"
 serve
 ask "$many" many
 awk -v n="$many" '{ printf "%d texts, no latency: %.0f answers a second, %.3f ms of CPU an answer, peak memory %.0f MiB\n",
     n, n / $1, ($2 + $3) * 1000 / n, $4 / 1024 }' "$work/many"
-awk '{ printf "peak memory with %s\n", "fewer texts: " int($4 / 1024) " MiB" }' "$work/fast"
+# What grows with the texts is the corpus; answers leave nothing behind: a column that gives the labels
+# without a single request peaks at the same.
+sed -i 's/^annotator: .*/annotator: {kind: column, column: old}/' "$work/task.yaml"
+/usr/bin/time -f '%M' -o "$work/column" "$silr" annotate "$work/task.yaml" --out "$work/run-column" -q >/dev/null
+awk -v n="$many" '{ printf "the same %d texts labelled by a column, nothing asked: peak memory %.0f MiB\n", n, $1 / 1024 }' "$work/column"
+awk -v n="$texts" '{ printf "%d texts, asked: peak memory %.0f MiB\n", n, $4 / 1024 }' "$work/fast"

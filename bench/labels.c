@@ -99,7 +99,7 @@ static silr_status supervised(world *w, bool full, silr_error *err)
     const size_t C = w->task->n_classes == 2 ? 1 : w->task->n_classes;
     silr_classifier *c = NULL;
     float *scores = silr_alloc(w->n * F * C, sizeof *scores);
-    silr_status st = silr_classifier_new(&c, w->task, w->corpus, err);
+    silr_status st = silr_classifier_new(&c, w->task, w->corpus, NULL, err);
 
     if (st == SILR_OK)
         st = fit_supervised(w, c, full, scores, err);

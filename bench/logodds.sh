@@ -6,8 +6,8 @@
 # Real: 1,500 movie-review snippets with the log-odds that a language model of 135 million parameters
 # gives them ($SILR_SHARED or ../shared; skipped where absent), 50 and 100 labelled texts. A seed
 # draws split, sample and folds anew. raw: the sign of the log-odds. recalibrated: the sign after the
-# labelled texts have said where the zero belongs. refined: the recipe, with refine.evidence log-odds
-# and label. All over the pool's texts that are not in the sample.
+# labelled texts have said where the zero belongs. refined: the recipe, with refine.evidence log-odds,
+# sets and label. All over the pool's texts that are not in the sample.
 #
 # Made up: 1,000 texts with log-odds of the same kind, 40 draws of 50 labelled texts: how often the
 # 95 % intervals hold the accuracy, of the recalibrated labels and of the refined ones.
@@ -42,12 +42,12 @@ YAML
 # A job a line: KEY TASK SEEDS [key=value]...
 jobs()
 {
-    for evidence in log-odds label; do
+    for evidence in log-odds sets label; do
         echo "made-up,50,$evidence made-up 40 refine.evidence=$evidence"
     done
     [ -s "$work/movies.jsonl" ] || return 0
     for count in 50 100; do
-        for evidence in log-odds label; do
+        for evidence in log-odds sets label; do
             echo "movies,$count,$evidence movies $seeds labelled.count=$count refine.evidence=$evidence"
         done
     done
@@ -91,7 +91,7 @@ function f(x) { return sprintf("%.3f", x) }
 }
 END {
     for (i = 1; i <= keys; i++) {
-        k = order[i]; m = n[k]; split(k, part, ","); odds = part[3] == "log-odds"
+        k = order[i]; m = n[k]; split(k, part, ","); odds = part[3] != "label"
         printf "| %s | %s | %s | %d | %s | %s | %s (%s) | %s | %s | %d of %d | %.1f |\n", part[1], part[2], part[3], m,
             f(raw[k] / m), (odds ? f(start[k] / m) " (" f(lowest[k]) ")" : "-"), f(end[k] / m), f(worst[k]),
             (odds ? below[k] : "-"), (odds ? sprintf("%d of %d", began[k], m) : "-"), covered[k], m, seconds[k] / m

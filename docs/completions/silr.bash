@@ -6,11 +6,12 @@ _silr()
     local common="--help --quiet --verbose --seed --threads --limit"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "init doctor label annotate priors run predict show report --help --version" -- "$cur"))
+        COMPREPLY=($(compgen -W "init doctor label annotate priors run predict show report models --help --version" -- "$cur"))
         return
     fi
     case $prev in
-    --seed | --threads | --limit | --set | --text | --id) return ;;
+    --seed | --threads | --limit | --set | --text | --id | --revision | --include) return ;;
+    models) COMPREPLY=($(compgen -W "list check fetch" -- "$cur")); return ;;
     esac
     case ${COMP_WORDS[1]} in
     init) options="--out --force" ;;
@@ -19,8 +20,9 @@ _silr()
     annotate) options="--out --set --json --dry-run --max-cost --max-requests --max-time --retry-failed" ;;
     priors) options="--out --set --json --force" ;;
     run) options="--out --set --show --json --force --max-cost --max-requests --max-time --retry-failed" ;;
-    predict) options="--text --id --json" ;;
+    predict) options="--text --id --model --json" ;;
     show) options="--json" ;;
+    models) options="--revision --include --json" ;;
     *) options="" ;;
     esac
     case $cur in

@@ -1,10 +1,10 @@
 # fish completion for silr
-set -l commands init doctor label annotate priors run predict show report
+set -l commands init doctor label annotate priors run predict show report models
 
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -f
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -l version -d 'print the version'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a init -d 'write a commented task.yaml'
-complete -c silr -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'check build, machine and task'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'check build, machine, task or model'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a label -d 'label texts, one key each'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a annotate -d 'only the annotation'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a priors -d 'theta, pi and their intervals'
@@ -12,6 +12,8 @@ complete -c silr -n "not __fish_seen_subcommand_from $commands" -a run -d 'do al
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a predict -d 'label new texts'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a show -d 'print a run\'s table'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a report -d 'write report.html again'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a models -d 'list, check, fetch local models'
+complete -c silr -n "__fish_seen_subcommand_from models" -a 'list check fetch'
 
 complete -c silr -s h -l help -d 'examples and options'
 complete -c silr -n "__fish_seen_subcommand_from $commands" -s q -l quiet -d 'no progress, no information'
@@ -21,7 +23,7 @@ complete -c silr -n "__fish_seen_subcommand_from $commands" -l threads -x -d 'th
 complete -c silr -n "__fish_seen_subcommand_from $commands" -l limit -x -d 'use the first N texts'
 complete -c silr -n "__fish_seen_subcommand_from init label annotate priors run" -s o -l out -r -d 'where to write'
 complete -c silr -n "__fish_seen_subcommand_from doctor label annotate priors run" -l set -x -d 'KEY=VALUE of the task file'
-complete -c silr -n "__fish_seen_subcommand_from doctor label annotate priors run predict show" -l json -d 'the result as JSON'
+complete -c silr -n "__fish_seen_subcommand_from doctor label annotate priors run predict show models" -l json -d 'the result as JSON'
 complete -c silr -n "__fish_seen_subcommand_from init priors run" -l force -d 'go on where silr would refuse'
 complete -c silr -n "__fish_seen_subcommand_from run" -l show -d 'print every setting'
 complete -c silr -n "__fish_seen_subcommand_from annotate" -l dry-run -d 'say what would be done'
@@ -33,3 +35,6 @@ complete -c silr -n "__fish_seen_subcommand_from label" -l export -r -d 'write t
 complete -c silr -n "__fish_seen_subcommand_from label" -l import -r -d 'read them back'
 complete -c silr -n "__fish_seen_subcommand_from predict" -l text -x -d 'column of the text'
 complete -c silr -n "__fish_seen_subcommand_from predict" -l id -x -d 'column of the id'
+complete -c silr -n "__fish_seen_subcommand_from predict" -l model -r -d 'where the encoder is'
+complete -c silr -n "__fish_seen_subcommand_from models" -l revision -x -d 'branch, tag or commit'
+complete -c silr -n "__fish_seen_subcommand_from models" -l include -x -d 'weights that match'

@@ -6,7 +6,7 @@ _silr()
     local -a commands common
     commands=(
         'init:write a commented task.yaml'
-        'doctor:check build, machine and task'
+        'doctor:check build, machine, task or model'
         'label:label texts, one key each'
         'annotate:only the annotation'
         'priors:theta, pi and their intervals'
@@ -14,6 +14,7 @@ _silr()
         'predict:label new texts'
         'show:print the table of a run'
         'report:write report.html again'
+        'models:list, check, fetch local models'
     )
     common=(
         '(-h --help)'{-h,--help}'[examples and options]'
@@ -32,7 +33,7 @@ _silr()
     (( CURRENT-- ))
     case $command in
     init) _arguments $common {-o,--out}'[file to write]:file:_files' '--force[overwrite]' '::file:_files' ;;
-    doctor) _arguments $common '*--set[override a setting]:key=value:' '--json[as JSON]' '::task:_files' ;;
+    doctor) _arguments $common '*--set[override a setting]:key=value:' '--json[as JSON]' '::task or model:_files' ;;
     label) _arguments $common {-o,--out}'[folder of the run]:folder:_files -/' '*--set[override a setting]:key=value:' \
         '--export[write the texts as CSV]:file:_files' '--import[read them back]:file:_files' \
         '--json[how the labels stand, as JSON]' ':task:_files' ;;
@@ -47,8 +48,10 @@ _silr()
         '--max-time[stop asking after so long]:seconds:' '--retry-failed[ask again about what failed]' \
         '--show[print every setting]' '--json[as JSON]' '--force[do not refuse]' ':task:_files' ;;
     predict) _arguments $common '--text[column of the text]:column:' '--id[column of the id]:column:' \
-        '--json[as JSON]' ':run:_files -/' '::file:_files' ;;
+        '--model[where the encoder is]:encoder:_files' '--json[as JSON]' ':run:_files -/' '::file:_files' ;;
     show) _arguments $common '--json[as JSON]' ':run:_files -/' ;;
+    models) _arguments $common '--revision[branch, tag or commit]:revision:' '*--include[weights that match]:glob:' \
+        '--json[as JSON]' ':action:(list check fetch)' '::model:_files' ;;
     report) _arguments $common ':run:_files -/' ;;
     esac
 }

@@ -12,6 +12,8 @@ silr_status silr_annotator_new(silr_annotator **out, const silr_task *task,
         return silr_rules_new(out, task, err);
     case SILR_ANNOTATOR_CHAT:
         return silr_model_annotator_new(out, task, means, err);
+    case SILR_ANNOTATOR_LOCAL:
+        return silr_local_new(out, task, means, err);
     case SILR_ANNOTATOR_SEVERAL:
         break;
     }

@@ -37,20 +37,23 @@ typedef silr_status (*silr_annotation_sink)(void *ctx, size_t doc, const silr_an
 
 typedef struct silr_annotator silr_annotator;
 struct silr_annotator {
-    const char *kind; /* "column", "rules", "chat" */
+    const char *kind; /* "column", "rules", "chat", "local" */
     bool commits;     /* keeps what it finds in transactions of the ledger, in which it calls the
                          sink: the caller has none open */
     silr_status (*annotate)(silr_annotator *a, const silr_corpus *c, const uint32_t *docs, size_t n,
                             silr_annotation_sink sink, void *ctx, silr_error *err);
     void (*free)(silr_annotator *a);
+    size_t batch;         /* documents a call at most, where it does not commit itself; 0: thousands */
+    const char *identity; /* of what labels beside the task (a model's hash); NULL: the task says all */
 };
 
 /* What some annotators need beside the task. */
 typedef struct {
     silr_ledger *ledger;         /* chat: where answers are kept */
-    const silr_example *example; /* chat: examples that were drawn; NULL: the task's own */
+    const silr_example *example; /* chat, local: examples that were drawn; NULL: the task's own */
     size_t n_examples;
-    int round;                   /* chat: 0 the first answer; r: its r-th check by the model itself */
+    int round;                   /* chat, local: 0 the first answer; r: its r-th check by the model */
+    const int *const *former;    /* local: [round][documents] labels of the rounds before */
 } silr_annotator_means;
 
 /* The annotator that the task names (not one of several: each member has a task); task and means

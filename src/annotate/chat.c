@@ -2,7 +2,11 @@
  *
  * Asking, retrying and keeping is chat/'s business; here a reply becomes an annotation. Its
  * confidence is made of log-probabilities where the server gives them; of `samples` answers the
- * label is the majority and the confidence its share; else there is none. */
+ * label is the majority and the confidence its share; else there is none.
+ *
+ * Contextual calibration (Zhao et al. 2021; method.md B7): a model may lean to a class whatever it
+ * reads. The same prompt around an empty text shows how far, p0, and is taken off:
+ *     p'_k = (p_k / p0_k) / sum_l (p_l / p0_l),          the label is the largest of them. */
 #include "annotate/internal.h"
 #include "chat/chat.h"
 #include <math.h>
@@ -29,12 +33,67 @@ typedef struct {
     tally t;
     size_t n;
     char *what;
+    bool leans;       /* it is to be calibrated, and so much does it lean: */
+    float lean[64];   /* log p0 */
 } model_annotator;
 
 static const char *text_of(void *ctx, size_t i, size_t *len)
 {
     const model_annotator *m = ctx;
     return silr_corpus_text(m->corpus, m->docs[i], len);
+}
+
+/* --- calibration --------------------------------------------------------------------------------- */
+
+static const char *no_text(void *ctx, size_t i, size_t *len)
+{
+    (void)ctx, (void)i;
+    *len = 0;
+    return "";
+}
+
+static silr_status take_lean(void *ctx, size_t i, int sample, const silr_reply *reply,
+                             const silr_ask_id *id, const char *why, silr_error *err)
+{
+    model_annotator *m = ctx;
+    const char *reason;
+    int label = reply ? silr_answer_label(m->task, &reply->choice[0], &reason) : SILR_NO_LABEL;
+    (void)i, (void)sample, (void)id, (void)why, (void)err;
+
+    m->leans = label >= 0 && silr_answer_logp(m->task, &reply->choice[0], label, m->lean);
+    for (size_t k = 0; k < m->task->n_classes; k++)
+        m->leans = m->leans && isfinite(m->lean[k]);
+    return SILR_OK;
+}
+
+/* Asks about no text. Checks of former answers have no such thing to be asked. */
+static silr_status find_lean(model_annotator *m, silr_error *err)
+{
+    silr_chat_job job = {.ctx = m, .n = 1, .what = m->what, .text = no_text, .answered = take_lean};
+    silr_status st;
+
+    if (m->task->annotator.chat.calibrate != SILR_CALIBRATE_CONTEXTUAL || m->means.round > 0)
+        return SILR_OK;
+    if ((st = silr_chat_ask(m->chat, &job, err)) != SILR_OK || m->leans)
+        return st;
+    return silr_fail(err, SILR_EPEER, "the model's answer to an empty text has no log-probability of every "
+                     "class: annotator.calibrate: contextual needs it; leave that out");
+}
+
+/* Takes the lean off, and returns the label that is left. */
+static int straighten(const model_annotator *m, float *logp)
+{
+    const size_t K = m->task->n_classes;
+    double v[64];
+    int best = 0;
+
+    for (size_t k = 0; k < K; k++)
+        v[k] = (double)logp[k] - (double)m->lean[k];
+    for (size_t k = 1; k < K; k++)
+        best = v[k] > v[best] ? (int)k : best;
+    for (size_t k = 0; k < K; k++)
+        logp[k] = (float)(v[k] - silr_logsumexp(v, K));
+    return best;
 }
 
 /* --- one answer a text --------------------------------------------------------------------------- */
@@ -55,6 +114,8 @@ static silr_status single(model_annotator *m, size_t i, const silr_reply *reply,
     a.label = silr_answer_label(m->task, &reply->choice[0], &a.reason);
     if (a.label >= 0 && m->task->annotator.chat.logprobs &&
         silr_answer_logp(m->task, &reply->choice[0], a.label, logp)) {
+        if (m->leans)
+            a.label = straighten(m, logp);
         a.logp = logp;
         a.basis = SILR_BASIS_LOGPROBS;
         a.confidence = expf(logp[a.label]);
@@ -178,9 +239,8 @@ static silr_status annotate(silr_annotator *base, const silr_corpus *c, const ui
     m->docs = docs;
     m->sink = sink;
     m->ctx = ctx;
-    if (!tally_make(m, n))
-        st = silr_fail_memory(err);
-    else
+    st = tally_make(m, n) ? find_lean(m, err) : silr_fail_memory(err);
+    if (st == SILR_OK)
         st = m->task->annotator.chat.batch ? silr_chat_batch(m->chat, &job, err)
                                            : silr_chat_ask(m->chat, &job, err);
     tally_clear(m);
@@ -223,7 +283,7 @@ silr_status silr_model_annotator_new(silr_annotator **out, const silr_task *task
         return silr_fail(err, SILR_EBUG, "a model's answers need a ledger to be kept in");
     if (!(m = silr_calloc(1, sizeof *m)))
         return silr_fail_memory(err);
-    m->base = (silr_annotator){"chat", true, annotate, model_free};
+    m->base = (silr_annotator){.kind = "chat", .commits = true, .annotate = annotate, .free = model_free};
     m->task = task;
     m->means = *means;
     silr_buf_printf(&what, "asking %.60s", silr_task_annotator(task));

@@ -162,7 +162,7 @@ silr_status silr_column_new(silr_annotator **out, const silr_task *task, silr_er
                          "%zu", task->n_classes);
     if (!(a = silr_calloc(1, sizeof *a)))
         return silr_fail_memory(err);
-    a->base = (silr_annotator){"column", false, annotate, column_free};
+    a->base = (silr_annotator){.kind = "column", .annotate = annotate, .free = column_free};
     a->task = task;
     *out = &a->base;
     return SILR_OK;

@@ -8,6 +8,8 @@ silr_status silr_column_new(silr_annotator **out, const silr_task *task, silr_er
 silr_status silr_rules_new(silr_annotator **out, const silr_task *task, silr_error *err);
 silr_status silr_model_annotator_new(silr_annotator **out, const silr_task *task,
                                      const silr_annotator_means *means, silr_error *err);
+silr_status silr_local_new(silr_annotator **out, const silr_task *task,
+                           const silr_annotator_means *means, silr_error *err);
 
 /* What the columns of a column annotator say of document i; strings are the corpus's. */
 typedef struct {

@@ -50,7 +50,7 @@ silr_status silr_rules_new(silr_annotator **out, const silr_task *task, silr_err
         silr_free(a);
         return st;
     }
-    a->base = (silr_annotator){"rules", false, annotate, rules_free};
+    a->base = (silr_annotator){.kind = "rules", .annotate = annotate, .free = rules_free};
     *out = &a->base;
     return SILR_OK;
 }

@@ -8,6 +8,7 @@
 /* Counts down to the failing allocation; 0: off. Atomic, because threads allocate too. */
 static atomic_uint_fast64_t fail_at, counted;
 static atomic_bool fail_sticky;
+static _Thread_local uint64_t refusals;
 
 void silr_mem_fail_at(uint64_t n, bool sticky)
 {
@@ -33,31 +34,44 @@ static bool refused(void)
     return false;
 }
 
+uint64_t silr_mem_refused(void)
+{
+    return refusals;
+}
+
+/* What a request came to. */
+static void *granted(void *p)
+{
+    if (!p)
+        refusals++;
+    return p;
+}
+
 void *silr_malloc(size_t bytes)
 {
-    return refused() ? NULL : malloc(bytes ? bytes : 1);
+    return granted(refused() ? NULL : malloc(bytes ? bytes : 1));
 }
 
 void *silr_alloc(size_t count, size_t size)
 {
     size_t bytes;
-    return silr_mul(count, size, &bytes) ? silr_malloc(bytes) : NULL;
+    return silr_mul(count, size, &bytes) ? silr_malloc(bytes) : granted(NULL);
 }
 
 void *silr_calloc(size_t count, size_t size)
 {
     size_t bytes;
     if (!silr_mul(count, size, &bytes) || refused())
-        return NULL;
-    return calloc(1, bytes ? bytes : 1);
+        return granted(NULL);
+    return granted(calloc(1, bytes ? bytes : 1));
 }
 
 void *silr_realloc(void *p, size_t count, size_t size)
 {
     size_t bytes;
     if (!silr_mul(count, size, &bytes) || refused())
-        return NULL;
-    return realloc(p, bytes ? bytes : 1);
+        return granted(NULL);
+    return granted(realloc(p, bytes ? bytes : 1));
 }
 
 void *silr_alloc_aligned(size_t count, size_t size)
@@ -65,11 +79,11 @@ void *silr_alloc_aligned(size_t count, size_t size)
     size_t bytes;
     void *p;
     if (!silr_mul(count, size, &bytes) || bytes > SIZE_MAX - 64 || refused())
-        return NULL;
+        return granted(NULL);
     bytes = (bytes + 63) / 64 * 64;
     if (bytes == 0)
         bytes = 64;
-    p = aligned_alloc(64, bytes);
+    p = granted(aligned_alloc(64, bytes));
     if (p)
         memset(p, 0, bytes);
     return p;
@@ -159,6 +173,21 @@ static void sq_shutdown(void *unused)
     (void)unused;
 }
 
+/* jansson 2.14 goes on when the buffer of a token cannot grow: the bytes are dropped, the closing quote
+ * among them, and the token is then copied to its missing end. So after a request that failed, those of
+ * the same size (it tries again for every byte) and the one after them (the copy) fail too, and the
+ * parser gives up in good order. */
+static void *json_take(size_t bytes)
+{
+    enum { first = 16 }; /* the size of such a buffer at the start: nothing is in it yet */
+    static _Thread_local size_t failed;
+    void *p = granted(failed == 0 ? silr_malloc(bytes) : NULL);
+
+    if (!p)
+        failed = (failed == 0 || failed == bytes) && bytes > first ? bytes : 0;
+    return p;
+}
+
 void silr_mem_install(void)
 {
     static atomic_flag done = ATOMIC_FLAG_INIT;
@@ -166,7 +195,7 @@ void silr_mem_install(void)
                                                 sq_roundup, sq_init, sq_shutdown, NULL};
     if (atomic_flag_test_and_set(&done))
         return;
-    json_set_alloc_funcs(silr_malloc, silr_free);
+    json_set_alloc_funcs(json_take, silr_free);
     sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
 }
 

@@ -28,6 +28,10 @@ bool silr_grow(void *array /* T ** */, size_t *cap, size_t need, size_t size);
 void silr_mem_fail_at(uint64_t n, bool sticky);
 uint64_t silr_mem_count(void);
 
+/* Requests of this thread that came to nothing so far. Some libraries go on without what they were
+ * refused and return something else than they would have; whoever calls one compares before and after. */
+uint64_t silr_mem_refused(void);
+
 /* Points SQLite, jansson (and any other library that can be told) at this door. Called once,
  * before any of them is used; calling again does nothing. */
 void silr_mem_install(void);

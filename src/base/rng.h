@@ -20,6 +20,7 @@ typedef enum {
     SILR_RNG_POSTERIOR, /* Monte Carlo draws of theta */
     SILR_RNG_BOOTSTRAP,
     SILR_RNG_JITTER,
+    SILR_RNG_GENERATE,  /* tokens that a language model says */
     SILR_RNG_TEST = 1000
 } silr_rng_purpose;
 

@@ -16,20 +16,28 @@ silr_status silr_fail(silr_error *err, silr_status code, const char *fmt, ...)
     return code;
 }
 
+/* The prefix is cut where it leaves no room for ": ", the old text where it does not fit behind. */
 void silr_error_prefix(silr_error *err, const char *fmt, ...)
 {
-    char old[sizeof err->text];
+    char head[sizeof err->text];
+    size_t n, rest;
     va_list ap;
-    int n;
+    int written;
 
     if (!err)
         return;
-    memcpy(old, err->text, sizeof old);
     va_start(ap, fmt);
-    n = vsnprintf(err->text, sizeof err->text, fmt, ap);
+    written = vsnprintf(head, sizeof head - 2, fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof err->text)
-        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    if (written < 0)
+        return;
+    n = strlen(head);
+    memcpy(head + n, ": ", sizeof ": ");
+    n += 2;
+    rest = strnlen(err->text, sizeof err->text - 1 - n);
+    memmove(err->text + n, err->text, rest);
+    memcpy(err->text, head, n);
+    err->text[n + rest] = '\0';
 }
 
 silr_status silr_fail_memory(silr_error *err)

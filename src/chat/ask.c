@@ -2,8 +2,10 @@
  * before the next request goes out, every failure either passing or final.
  *
  *   collect   answers that came: into the ledger and to the caller, in one transaction
- *   commit    before anything new is sent: what a kill can lose is at most what is in flight
  *   launch    repetitions that are due, then new items; those the ledger knows cost nothing
+ *   claim     what is to be sent, in the same transaction, where a cache is shared (elsewhere.c)
+ *   commit    before anything new is sent: what a kill can lose is at most what is in flight
+ *   send      all of it
  *   wait      for the network, or for the next repetition
  *
  * The first answers settle what the server can do (learn.c); until then there is one request at a
@@ -101,6 +103,8 @@ silr_status silr_asker_give_up(silr_asker *a, silr_flight *f, const char *why, s
     silr_chat_note(a->c, "failed");
     if (st == SILR_OK)
         st = deliver(a, f, NULL, why, err);
+    if (st == SILR_OK)
+        st = silr_flight_unclaim(a, f, err);
     silr_flight_free(a, f);
     return st;
 }
@@ -224,23 +228,20 @@ static silr_status collect(silr_asker *a, silr_error *err)
 
 /* --- launching ----------------------------------------------------------------------------------- */
 
-/* The answer that the ledger has for what was just composed. */
-static silr_status from_ledger(silr_asker *a, size_t item, int sample, const silr_ask_id *id, bool *found,
-                               silr_error *err)
+silr_status silr_asker_from_ledger(silr_asker *a, const silr_flight *f, bool *found, silr_error *err)
 {
     silr_chat *c = a->c;
     silr_reply reply;
     char why[200];
     bool good;
-    silr_flight f = {.item = item, .sample = sample, .id = *id};
-    silr_status st = silr_ledger_has(c->ledger, id) ? silr_asker_open(a, err) : SILR_OK;
+    silr_status st = silr_ledger_has(c->ledger, &f->id) ? silr_asker_open(a, err) : SILR_OK;
 
     *found = false;
     if (!a->open || st != SILR_OK ||
-        (st = silr_ledger_find(c->ledger, id, &c->reply, NULL, found, err)) != SILR_OK || !*found)
+        (st = silr_ledger_find(c->ledger, &f->id, &c->reply, NULL, found, err)) != SILR_OK || !*found)
         return st;
     good = silr_reply_read(&reply, c->reply.data, c->reply.len, why);
-    st = deliver(a, &f, good ? &reply : NULL, good ? NULL : why, err);
+    st = deliver(a, f, good ? &reply : NULL, good ? NULL : why, err);
     if (good)
         silr_reply_clear(&reply);
     return st;
@@ -262,16 +263,17 @@ bool silr_asker_limited(silr_asker *a, size_t len, bool anew)
         if (st != SILR_OK && silr_chat_limits(c, 0, NULL) == SILR_OK)
             return true; /* answers on their way may leave room */
     }
+    if (st != SILR_OK && a->n_leaving > 0 && silr_ledger_shares(c->ledger))
+        return true; /* others may have claimed what is leaving: nothing is sent then */
     if (st != SILR_OK)
         silr_asker_stop(a, st, &why);
     return st != SILR_OK;
 }
 
-/* May a new request be sent now? */
-static bool has_room(silr_asker *a)
+bool silr_asker_has_room(silr_asker *a, size_t len)
 {
     return (double)(a->flying + 1) <= a->window.size && silr_now() >= a->hold &&
-           !silr_asker_limited(a, a->c->body.len, true);
+           !silr_asker_limited(a, len, true);
 }
 
 /* The next item: from the ledger, behind an equal one, or on its way. *hit: nothing was sent. */
@@ -281,30 +283,30 @@ static silr_status launch_next(silr_asker *a, bool *hit, bool *full, silr_error 
     int sample = a->sample;
     const char *why = NULL;
     bool ready, found = false;
-    silr_ask_id id;
-    silr_flight *f;
+    silr_flight here = {.item = item, .sample = sample}, *f;
     silr_status st;
 
     *hit = false;
-    *full = !a->c->known && a->flying + a->n_waiting > 0; /* it may turn out that it takes more requests */
+    *full = !a->c->known && a->flying + a->n_waiting + a->n_elsewhere > 0; /* it may turn out that it takes more requests */
     if (*full)
         return SILR_OK;
     *hit = true;
-    if ((st = silr_chat_compose(a->c, a->job, item, sample, &id, &ready, &why, err)) != SILR_OK)
+    if ((st = silr_chat_compose(a->c, a->job, item, sample, &here.id, &ready, &why, err)) != SILR_OK)
         return st;
     if (!ready) {
-        silr_flight none = {.item = item, .sample = sample, .id = id};
         if ((st = silr_asker_open(a, err)) == SILR_OK)
-            st = deliver(a, &none, NULL, why, err);
-    } else if ((st = from_ledger(a, item, sample, &id, &found, err)) != SILR_OK || found) {
+            st = deliver(a, &here, NULL, why, err);
+    } else if ((st = silr_asker_from_ledger(a, &here, &found, err)) != SILR_OK || found) {
         ;
-    } else if ((f = silr_flight_find(a, &id))) {
+    } else if ((f = silr_flight_find(a, &here.id))) {
         st = silr_flight_follow(f, item, sample, err);
+    } else if ((st = silr_elsewhere_new(a, item, sample, &here.id, &found, err)) != SILR_OK || found) {
+        ;
     } else {
         *hit = false;
-        if ((*full = !has_room(a)))
+        if ((*full = !silr_asker_has_room(a, a->c->body.len)))
             return SILR_OK; /* the same item again, later */
-        f = silr_flight_new(a, item, sample, &id);
+        f = silr_flight_new(a, item, sample, &here.id);
         st = f ? silr_flight_send(a, f, err) : silr_fail_memory(err);
     }
     if (++a->sample >= a->samples) {
@@ -339,7 +341,8 @@ static silr_status launch_waiting(silr_asker *a, silr_error *err)
 static bool may_go_on(const silr_asker *a)
 {
     return !a->stopping && a->next < a->job->n && (double)a->n_waiting <= a->window.most &&
-           !silr_doubt_pauses(a) && (a->c->known || a->flying + a->n_waiting == 0);
+           !silr_doubt_pauses(a) && !silr_elsewhere_full(a) &&
+           (a->c->known || a->flying + a->n_waiting + a->n_elsewhere == 0);
 }
 
 static silr_status launch(silr_asker *a, size_t *hits, silr_error *err)
@@ -350,6 +353,8 @@ static silr_status launch(silr_asker *a, size_t *hits, silr_error *err)
     *hits = 0;
     if (!a->stopping)
         st = launch_waiting(a, err);
+    if (!a->stopping && st == SILR_OK)
+        st = silr_elsewhere_look(a, err);
     while (st == SILR_OK && !full && *hits < HITS && may_go_on(a) &&
            ((double)(a->flying + 1) <= a->window.size || *hits > 0)) {
         st = launch_next(a, &hit, &full, err);
@@ -366,7 +371,7 @@ static bool finished(const silr_asker *a)
 
     if (a->flying > 0)
         return ends;
-    return a->stopping || (a->next >= a->job->n && a->n_waiting + a->n_worn + a->n_refused == 0);
+    return a->stopping || (a->next >= a->job->n && a->n_waiting + a->n_elsewhere + a->n_worn + a->n_refused == 0);
 }
 
 static double until_next(const silr_asker *a)
@@ -377,6 +382,8 @@ static double until_next(const silr_asker *a)
         soon = fmin(soon, fmax(a->waiting[i]->due, a->hold) - now);
     if (a->hold > now && !a->stopping)
         soon = fmin(soon, a->hold - now);
+    if (a->n_elsewhere > 0 && !a->stopping)
+        soon = fmin(soon, a->look - now);
     return soon > 0 ? soon : 0;
 }
 
@@ -395,18 +402,20 @@ static void watch_for_cancel(silr_asker *a)
 
 static silr_status run(silr_asker *a, silr_error *err)
 {
-    size_t hits;
+    size_t hits, stayed;
     silr_status st = SILR_OK;
 
     while (st == SILR_OK && !finished(a)) {
-        if ((st = collect(a, err)) != SILR_OK || (st = commit(a, err)) != SILR_OK)
+        if ((st = collect(a, err)) != SILR_OK)
             break;
         watch_for_cancel(a);
-        if ((st = launch(a, &hits, err)) != SILR_OK)
+        silr_ledger_beat(a->c->ledger);
+        if ((st = launch(a, &hits, err)) != SILR_OK || (st = silr_leaving_claim(a, &stayed, err)) != SILR_OK ||
+            (st = commit(a, err)) != SILR_OK || (st = silr_leaving_send(a, err)) != SILR_OK)
             break;
         silr_progress(a->job->what, a->done, a->total);
         if (!finished(a))
-            st = silr_http_wait(a->c->http, hits > 0 ? 0 : until_next(a), err);
+            st = silr_http_wait(a->c->http, hits + stayed > 0 ? 0 : until_next(a), err);
     }
     if (st == SILR_OK && a->c->n_notes > 0) /* also where nothing was answered */
         st = silr_asker_open(a, err);
@@ -422,7 +431,10 @@ static void clear(silr_asker *a)
     for (size_t b = 0; b < SILR_BUCKETS; b++)
         while (a->bucket[b])
             silr_flight_free(a, a->bucket[b]);
+    silr_ledger_leave(a->c->ledger);
     silr_free(a->waiting);
+    silr_free(a->leaving);
+    silr_free(a->elsewhere);
 }
 
 silr_status silr_chat_ask(silr_chat *c, const silr_chat_job *job, silr_error *err)

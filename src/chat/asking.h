@@ -1,4 +1,5 @@
-/* asking.h - the state of one call of silr_chat_ask; shared by ask.c, flights.c, learn.c and doubt.c. */
+/* asking.h - the state of one call of silr_chat_ask; shared by ask.c, flights.c, elsewhere.c,
+ * learn.c and doubt.c. */
 #ifndef SILR_CHAT_ASKING_H
 #define SILR_CHAT_ASKING_H
 
@@ -41,6 +42,11 @@ typedef struct {
     silr_flight *bucket[SILR_BUCKETS];
     silr_flight **waiting; /* for their next attempt */
     size_t n_waiting, cap_waiting, flying;
+    /* elsewhere.c */
+    silr_flight **leaving;   /* to be sent at the end of this round; they count as flying */
+    silr_flight **elsewhere; /* another run is asking just that */
+    size_t n_leaving, cap_leaving, n_elsewhere, cap_elsewhere;
+    double look, pause;      /* when to see what has become of those, and how long after that */
     int wording;           /* how often what is known of the server has changed */
     double on_the_way, in_the_air; /* bytes of the bodies of all flights; of those being answered */
     silr_window window;
@@ -67,9 +73,24 @@ silr_flight *silr_flight_new(silr_asker *a, size_t item, int sample, const silr_
 /* Another request for it, just composed; id may be the flight's own. */
 silr_status silr_flight_reword(silr_asker *a, silr_flight *f, const silr_ask_id *id, silr_error *err);
 void silr_flight_free(silr_asker *a, silr_flight *f);
+/* Sends it at the end of this round, unless another run is asking the same (elsewhere.c). */
 silr_status silr_flight_send(silr_asker *a, silr_flight *f, silr_error *err);
 silr_status silr_flight_wait(silr_asker *a, silr_flight *f, double due, silr_error *err);
 silr_status silr_flight_follow(silr_flight *f, size_t item, int sample, silr_error *err);
+
+/* --- elsewhere.c --------------------------------------------------------------------------------- */
+
+/* Claims all that is leaving, in a transaction that the caller commits; what others claim stays. */
+silr_status silr_leaving_claim(silr_asker *a, size_t *stayed, silr_error *err);
+silr_status silr_leaving_send(silr_asker *a, silr_error *err); /* the rest, after that commit */
+/* A flight for what was just composed, if another run is asking that. */
+silr_status silr_elsewhere_new(silr_asker *a, size_t item, int sample, const silr_ask_id *id,
+                               bool *taken, silr_error *err);
+/* Takes the answers that other runs got, and sends what they have given up. */
+silr_status silr_elsewhere_look(silr_asker *a, silr_error *err);
+bool silr_elsewhere_full(const silr_asker *a);
+/* The flight ends, or will ask something else: others may ask it. */
+silr_status silr_flight_unclaim(silr_asker *a, const silr_flight *f, silr_error *err);
 
 /* --- ask.c --------------------------------------------------------------------------------------- */
 
@@ -79,6 +100,10 @@ void silr_asker_stop_peer(silr_asker *a, const char *fmt, ...) __attribute__((fo
 /* A limit of the user's forbids to send this now; it may have stopped the call. len: bytes of the body;
  * anew: of a request that was never sent. */
 bool silr_asker_limited(silr_asker *a, size_t len, bool anew);
+/* The same, and room in the window. */
+bool silr_asker_has_room(silr_asker *a, size_t len);
+/* Delivers the answer that the ledger has for f, if it has one. */
+silr_status silr_asker_from_ledger(silr_asker *a, const silr_flight *f, bool *found, silr_error *err);
 /* Ends a flight without an answer, for good. */
 silr_status silr_asker_give_up(silr_asker *a, silr_flight *f, const char *why, silr_error *err);
 

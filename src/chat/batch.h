@@ -40,7 +40,7 @@ typedef struct {
     char file[BATCH_ID], id[BATCH_ID]; /* the server's; "" before it is known */
     char output[BATCH_ID], errors[BATCH_ID]; /* its files, as last told; "": none */
     char told[24];         /* its status, as last told */
-    char why[240];         /* it failed */
+    char why[280];         /* it failed */
     uint64_t lines, completed, failed;
     double estimate;       /* of its cost; 0: no price */
     int64_t made;          /* unix time */

@@ -177,25 +177,38 @@ static void server_name(const silr_chat *c, silr_buf *out)
     silr_server_to_json(&hopes, out);
 }
 
-silr_status silr_chat_settle(silr_chat *c, silr_error *err)
+/* What the ledger knows of the server, if it does. */
+static silr_status look_up(silr_chat *c, silr_error *err)
 {
     silr_buf facts = {0}, name = {0};
+    silr_server s;
     silr_status st = SILR_OK;
 
-    c->server = silr_server_hopes(c->task);
     server_name(c, &name);
     if (name.failed)
         st = silr_fail_memory(err);
     else if (c->ledger)
         st = silr_ledger_server_get(c->ledger, c->url.data, name.data, &facts, err);
-    if (st == SILR_OK && facts.len > 0) {
-        silr_server s;
-        if ((c->known = silr_server_from_json(&s, facts.data, facts.len)))
-            c->server = s;
-    }
+    if (st == SILR_OK && facts.len > 0 && (c->known = silr_server_from_json(&s, facts.data, facts.len)))
+        c->server = s;
     silr_buf_clear(&facts);
     silr_buf_clear(&name);
+    return st;
+}
+
+silr_status silr_chat_settle(silr_chat *c, silr_error *err)
+{
+    silr_status st;
+
+    c->server = silr_server_hopes(c->task);
+    st = look_up(c, err);
     return st == SILR_OK ? silr_chat_reword(c, err) : st;
+}
+
+silr_status silr_chat_hear(silr_chat *c, silr_error *err)
+{
+    silr_status st = look_up(c, err);
+    return st == SILR_OK && c->known ? silr_chat_reword(c, err) : st;
 }
 
 silr_status silr_chat_remember(silr_chat *c, silr_error *err)

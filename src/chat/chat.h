@@ -21,11 +21,25 @@ typedef struct silr_prompt silr_prompt;
  * hold stands at the head of the first message of the user. The task must outlive it. */
 silr_status silr_prompt_new(silr_prompt **out, const silr_task *task, const silr_example *examples,
                             size_t n_examples, bool system, silr_error *err);
+/* For a model that knows no conversation: one page, which ends where the answer begins. */
+silr_status silr_prompt_page(silr_prompt **out, const silr_task *task, const silr_example *examples,
+                             size_t n_examples, silr_error *err);
 void silr_prompt_free(silr_prompt *p);
 /* Appends the messages for a text as a JSON array. former: the model's answers so far, which it is
  * asked to check, one after the other (self-refinement, method.md C3). */
 void silr_prompt_messages(const silr_prompt *p, const char *text, size_t len,
                           const char *const *former, size_t n_former, silr_buf *out);
+/* For who takes a prompt apart: the messages before the text's own, borrowed; the text's own message;
+ * and what the user says to have an answer checked. */
+typedef enum { SILR_MESSAGE_SYSTEM, SILR_MESSAGE_USER, SILR_MESSAGE_ASSISTANT } silr_message_role;
+typedef struct {
+    silr_message_role role;
+    char *text;
+    size_t len;
+} silr_message;
+const silr_message *silr_prompt_turns(const silr_prompt *p, size_t *n);
+void silr_prompt_own(const silr_prompt *p, const char *text, size_t len, silr_buf *out);
+const char *silr_prompt_check(void);
 /* The same for people: roles as headings. */
 void silr_prompt_show(const silr_prompt *p, const char *text, size_t len, silr_buf *out);
 /* Names of the answers that stand for the classes: those of the classes, or true and false. */

@@ -65,6 +65,10 @@ silr_flight *silr_flight_new(silr_asker *a, size_t item, int sample, const silr_
 
 silr_status silr_flight_reword(silr_asker *a, silr_flight *f, const silr_ask_id *id, silr_error *err)
 {
+    silr_status st = silr_flight_unclaim(a, f, err);
+
+    if (st != SILR_OK)
+        return st;
     if (!take_body(a, f))
         return silr_fail_memory(err);
     unlink_flight(a, f);
@@ -90,17 +94,12 @@ void silr_flight_free(silr_asker *a, silr_flight *f)
 
 silr_status silr_flight_send(silr_asker *a, silr_flight *f, silr_error *err)
 {
-    silr_http_request r = {.method = "POST", .url = a->c->url.data, .body = f->body, .len = f->len};
-    silr_status st = silr_http_send(a->c->http, &r, f, err);
-
-    if (st != SILR_OK)
-        return st;
+    if (!silr_grow(&a->leaving, &a->cap_leaving, a->n_leaving + 1, sizeof *a->leaving))
+        return silr_fail_memory(err);
+    a->leaving[a->n_leaving++] = f;
     a->flying++;
     a->in_the_air += (double)f->len;
     a->c->sent++;
-    silr_chat_note(a->c, f == a->control ? "control question" : f->repeated ? "sent again" : "sent");
-    f->attempt++;
-    f->repeated = true;
     return SILR_OK;
 }
 

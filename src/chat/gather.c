@@ -92,7 +92,7 @@ static silr_status failed(taker *k, want *w, const silr_outline *o, silr_error *
         silr_reply_error(o->error, o->error_len, what, code);
         snprintf(why, sizeof why, "not answered by the batch%s%.100s%s%.150s", code[0] ? ": " : "",
                  code, what[0] ? ": " : "", what);
-        snprintf(note, sizeof note, "%s", code[0] ? code : "not answered");
+        snprintf(note, sizeof note, "%.59s", code[0] ? code : "not answered");
     }
     silr_chat_note(k->b->c, note);
     if (fate == SILR_FATE_STOP && k->quota.status == SILR_OK)

@@ -39,6 +39,8 @@ silr_status silr_chat_start(silr_chat **out, const silr_task *task, silr_ledger 
                             silr_error *err);
 /* The server's description from the ledger, or hopes; the prompt that fits it. */
 silr_status silr_chat_settle(silr_chat *c, silr_error *err);
+/* Takes over what another run has found out meanwhile; c->known when there is something. */
+silr_status silr_chat_hear(silr_chat *c, silr_error *err);
 /* Keeps what was found out, in the caller's transaction. */
 silr_status silr_chat_remember(silr_chat *c, silr_error *err);
 /* The prompt anew after the server's description has changed. */

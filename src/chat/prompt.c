@@ -3,7 +3,8 @@
  *
  * The instruction goes into a message of the role `system`, examples are turns of the conversation,
  * the text comes last: all texts share everything before it, which servers keep in their caches.
- * annotator.prompt replaces all that by one message of the user's own making. */
+ * annotator.prompt replaces all that by one message of the user's own making. Models that know no
+ * conversation are given a page that ends with "Answer:" to be gone on with. */
 #include "chat/chat.h"
 #include <string.h>
 
@@ -16,6 +17,9 @@ struct silr_prompt {
     silr_buf shown_tail;
     const silr_example *example;
     size_t n_examples;
+    silr_message *turn; /* the messages before the text's own */
+    size_t n_turns, cap_turns;
+    silr_buf own, own_tail; /* what stands before and behind the text in its message */
 };
 
 static const char instruction[] =
@@ -116,6 +120,21 @@ static void show_turn(silr_prompt *p, const char *role, const char *text)
     silr_buf_printf(&p->shown, "--- %s ---\n%s\n", role, text);
 }
 
+static void keep_turn(silr_prompt *p, const char *role, silr_buf *text)
+{
+    static const char *const names[] = {"system", "user", "assistant"};
+    silr_message m = {.len = text->len};
+
+    while (strcmp(names[m.role], role) != 0)
+        m.role++;
+    if (!silr_grow(&p->turn, &p->cap_turns, p->n_turns + 1, sizeof *p->turn) ||
+        !(m.text = silr_buf_take(text))) {
+        p->head.failed = true;
+        return;
+    }
+    p->turn[p->n_turns++] = m;
+}
+
 /* `before` stands in front of the first message of the user, where a server knows no other role. */
 static void put_turn(silr_prompt *p, const char *role, silr_buf *before, const silr_buf *text)
 {
@@ -131,7 +150,8 @@ static void put_turn(silr_prompt *p, const char *role, silr_buf *before, const s
     if (!whole.failed) {
         put_message(&p->head, role, whole.data, whole.len);
         silr_buf_putc(&p->head, ',');
-        show_turn(p, role, whole.data);
+        show_turn(p, role, whole.data ? whole.data : "");
+        keep_turn(p, role, &whole);
     }
     silr_buf_clear(&whole);
 }
@@ -155,6 +175,7 @@ static void make_turns(silr_prompt *p, bool system)
     if (before.len > 0)
         silr_buf_printf(&text, "%s\n\n", before.data);
     silr_buf_puts(&text, "Text: ");
+    silr_buf_puts(&p->own, text.data ? text.data : "");
     put_escaped(&p->lead, text.data ? text.data : "", text.len);
     silr_buf_printf(&p->shown, "--- user ---\n%s", text.data ? text.data : "");
     p->head.failed |= text.failed || before.failed;
@@ -174,10 +195,9 @@ static void put_examples(const silr_prompt *p, silr_buf *b)
 
 /* Fills in all of the template but {text}, whose first place parts lead from tail; at others it is
  * an ordinary word. */
-static void make_template(silr_prompt *p)
+static void make_template(silr_prompt *p, const char *t)
 {
     static const char *const names[] = {"{instruction}", "{question}", "{classes}", "{examples}"};
-    const char *t = p->task->annotator.chat.prompt_template;
     silr_buf part = {0}, lead = {0}, *to = &lead;
     bool text_seen = false;
 
@@ -210,6 +230,8 @@ static void make_template(silr_prompt *p)
     put_escaped(&p->tail, part.data ? part.data : "", part.len);
     silr_buf_printf(&p->shown, "--- user ---\n%s", lead.data ? lead.data : "");
     silr_buf_puts(&p->shown_tail, part.data ? part.data : "");
+    silr_buf_puts(&p->own, lead.data ? lead.data : "");
+    silr_buf_puts(&p->own_tail, part.data ? part.data : "");
     p->head.failed |= lead.failed || part.failed;
     silr_buf_clear(&lead);
     silr_buf_clear(&part);
@@ -217,8 +239,12 @@ static void make_template(silr_prompt *p)
 
 /* --- the door ------------------------------------------------------------------------------------ */
 
-silr_status silr_prompt_new(silr_prompt **out, const silr_task *task, const silr_example *examples,
-                            size_t n_examples, bool system, silr_error *err)
+static const char page[] =
+    "{instruction}\n\n{question}\n\nClasses:\n{classes}\n\n{examples}\n\nText: {text}\nAnswer:";
+
+/* t: the template; NULL: turns of a conversation. */
+static silr_status make(silr_prompt **out, const silr_task *task, const silr_example *examples,
+                        size_t n_examples, bool system, const char *t, silr_error *err)
 {
     const silr_chat_settings *c = &task->annotator.chat;
     silr_prompt *p = silr_calloc(1, sizeof *p);
@@ -229,16 +255,31 @@ silr_status silr_prompt_new(silr_prompt **out, const silr_task *task, const silr
     p->task = task;
     p->example = examples ? examples : c->example;
     p->n_examples = examples ? n_examples : c->n_examples;
-    if (c->prompt_template)
-        make_template(p);
+    if (t)
+        make_template(p, t);
     else
         make_turns(p, system);
-    if (p->head.failed || p->lead.failed || p->tail.failed || p->shown.failed || p->shown_tail.failed) {
+    if (p->head.failed || p->lead.failed || p->tail.failed || p->shown.failed ||
+        p->shown_tail.failed || p->own.failed || p->own_tail.failed) {
         silr_prompt_free(p);
         return silr_fail_memory(err);
     }
     *out = p;
     return SILR_OK;
+}
+
+silr_status silr_prompt_new(silr_prompt **out, const silr_task *task, const silr_example *examples,
+                            size_t n_examples, bool system, silr_error *err)
+{
+    return make(out, task, examples, n_examples, system, task->annotator.chat.prompt_template, err);
+}
+
+silr_status silr_prompt_page(silr_prompt **out, const silr_task *task, const silr_example *examples,
+                             size_t n_examples, silr_error *err)
+{
+    const char *own = task->annotator.chat.prompt_template;
+
+    return make(out, task, examples, n_examples, false, own ? own : page, err);
 }
 
 void silr_prompt_free(silr_prompt *p)
@@ -250,6 +291,11 @@ void silr_prompt_free(silr_prompt *p)
     silr_buf_clear(&p->tail);
     silr_buf_clear(&p->shown);
     silr_buf_clear(&p->shown_tail);
+    silr_buf_clear(&p->own);
+    silr_buf_clear(&p->own_tail);
+    for (size_t i = 0; i < p->n_turns; i++)
+        silr_free(p->turn[i].text);
+    silr_free(p->turn);
     silr_free(p);
 }
 
@@ -270,6 +316,24 @@ void silr_prompt_messages(const silr_prompt *p, const char *text, size_t len,
         put_message(out, "user", check_request, sizeof check_request - 1);
     }
     silr_buf_putc(out, ']');
+}
+
+const silr_message *silr_prompt_turns(const silr_prompt *p, size_t *n)
+{
+    *n = p->n_turns;
+    return p->turn;
+}
+
+void silr_prompt_own(const silr_prompt *p, const char *text, size_t len, silr_buf *out)
+{
+    silr_buf_add(out, p->own.data ? p->own.data : "", p->own.len);
+    silr_buf_add(out, text, len);
+    silr_buf_add(out, p->own_tail.data ? p->own_tail.data : "", p->own_tail.len);
+}
+
+const char *silr_prompt_check(void)
+{
+    return check_request;
 }
 
 void silr_prompt_show(const silr_prompt *p, const char *text, size_t len, silr_buf *out)

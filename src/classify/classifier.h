@@ -1,4 +1,4 @@
-/* classifier.h - what learns from texts: the interface, and its first kind, `ngram`.
+/* classifier.h - what learns from texts: the interface of the kinds `ngram` and `frozen`.
  *
  * A classifier holds `members` models that are trained side by side on the same features: folds
  * and variants of one iteration differ only in which texts they see and with what weights, so one
@@ -44,6 +44,7 @@ struct silr_classifier {
     float *params;        /* owned */
     size_t n_table;
     const silr_param *table;
+    double rate[2];       /* the step size that suits it, by refine.recipe */
 
     /* Fresh parameters (zero for linear heads; else drawn from seed, small) for `members` models. */
     silr_status (*reset)(silr_classifier *c, const silr_adam *adam, uint64_t seed, size_t members,
@@ -57,8 +58,9 @@ struct silr_classifier {
     silr_status (*snapshot)(silr_classifier *c, size_t member, silr_error *err);
     silr_status (*restore)(silr_classifier *c, size_t member, silr_error *err);
 
-    /* Linear kinds only, else NULL: blending. score_blend = sum_m scale_m * score_m + offset.
-     * blend adds one member; a member's scores are first centred over its columns when K > 2. */
+    /* Blending: score_blend = sum_m scale_m * score_m + offset. blend adds one member; a member's
+     * scores are first centred over its columns when K > 2. Of linear members the blend is one linear
+     * model; others it keeps side by side. NULL: this kind cannot. */
     silr_status (*blend)(silr_classifier *c, size_t member, double scale, const double *offset,
                          silr_error *err);
     /* The blend as bytes, for the store (resume); and back. */
@@ -72,12 +74,27 @@ struct silr_classifier {
     void (*free)(silr_classifier *c);
 };
 
-/* The classifier that the task names, with the features of all documents of the corpus. */
+/* The classifier that the task names, with the features of all documents of the corpus. What takes
+ * long to compute is kept in a folder below `run` (NULL: nowhere), to go on from after a stop. */
 silr_status silr_classifier_new(silr_classifier **out, const silr_task *task, const silr_corpus *c,
-                                silr_error *err);
+                                const char *run, silr_error *err);
+/* What its features depend on beside task and corpus: the SHA-256 of the encoder's files; "" for
+ * kinds that need none. Known without making one. */
+silr_status silr_classifier_identity(silr_sha256 *out, const silr_task *task, silr_error *err);
 void silr_classifier_free(silr_classifier *c);
 
 /* --- a saved classifier: silr_model of silr.h, and what the report asks of it ---------------- */
+
+typedef struct {
+    const char *encoder; /* frozen: where the encoder is; NULL: where it was in training, else below
+                            the classifier's folder or the current one by the name in the task */
+    bool no_encoder;     /* frozen: without; it can explain, but not predict */
+} silr_model_opts;
+/* silr_model_load is this with all defaults. SILR_EINPUT also: the encoder is not there, or is not
+ * the one of the training. */
+silr_status silr_model_open(silr_model **out, const char *dir, const silr_model_opts *opts,
+                            silr_error *err);
+size_t silr_model_batch(const silr_model *m); /* so many texts in a call keep it busy */
 
 /* Logits [columns] of one text; read-only and thread-safe. */
 silr_status silr_model_logits(const silr_model *m, const char *text, size_t len, double *logits,
@@ -88,7 +105,8 @@ silr_status silr_model_predict_many(const silr_model *m, const char *const *text
                                     const size_t *lens, size_t n, double *probs /* [n][K] */,
                                     silr_error *err);
 
-/* The n-grams of a text that speak most for class k (against the other classes). */
+/* The n-grams of a text that speak most for class k (against the other classes); of a frozen one
+ * those that it learned from beside the vectors, none where it has none. */
 typedef struct {
     char ngram[96];
     double contribution; /* to logit k minus the mean of the others; > 0 speaks for it */

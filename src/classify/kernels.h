@@ -15,6 +15,13 @@ enum { SILR_KERNEL_WIDTH = 32 }; /* columns at once: what fits in the registers 
 void silr_kernel_dot(const uint32_t *idx, const float *val, size_t n, const float *rows,
                      size_t stride, int width, float *acc);
 
+/* out[r][c] += sum_j x[r row + j step] * w[j][c], j ascending, for all r < rows and c < columns, of
+ * which there are a multiple of 8. Rows of w and out are ldw, ldo floats apart. What an element comes
+ * to does not depend on the others. Forward: x is a row a text (step 1); backward: a column a
+ * feature (row 1). */
+void silr_kernel_product(const float *x, size_t row, size_t step, size_t rows, size_t n,
+                         const float *w, size_t ldw, size_t columns, float *out, size_t ldo);
+
 /* One step of Adam on n parameters, gradient cleared. t: which step, from 1. */
 void silr_kernel_adam(const silr_adam *a, double lr, uint64_t t, double l2, size_t n, float *p,
                       float *g, float *m, float *v);

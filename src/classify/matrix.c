@@ -61,7 +61,7 @@ static size_t block_rows(const silr_matrix *m, size_t b)
 }
 
 /* First pass over one block: bucket << 8 | times of every text, ascending. */
-static bool count_block(builder *u, size_t b, silr_tokens *t)
+static bool count_block(builder *u, size_t b, silr_grams *t)
 {
     silr_matrix *m = u->m;
     size_t *start = m->start + b * (SILR_MATRIX_BLOCK + 1);
@@ -72,7 +72,7 @@ static bool count_block(builder *u, size_t b, silr_tokens *t)
     for (size_t r = 0; r < block_rows(m, b); r++) {
         size_t len;
         const char *text = u->get(u->ctx, b * SILR_MATRIX_BLOCK + r, &len);
-        if (!silr_tokens_count(t, &m->opts, text, len) ||
+        if (!silr_grams_count(t, &m->opts, text, len) ||
             !silr_grow(&m->block[b], &cap, used + t->n, sizeof **m->block))
             return false;
         if (t->n)
@@ -156,7 +156,7 @@ static silr_status count_all(builder *u, silr_error *err)
 
 #pragma omp parallel
     {
-        silr_tokens t = {0};
+        silr_grams t = {0};
 #pragma omp for schedule(dynamic)
         for (size_t b = 0; b < m->n_blocks; b++) {
             int stop;
@@ -169,7 +169,7 @@ static silr_status count_all(builder *u, silr_error *err)
                 no_memory = 1;
             }
         }
-        silr_tokens_clear(&t);
+        silr_grams_clear(&t);
     }
     if (no_memory)
         return silr_fail_memory(err);

@@ -10,7 +10,7 @@
 #ifndef SILR_CLASSIFY_MATRIX_H
 #define SILR_CLASSIFY_MATRIX_H
 
-#include "classify/tokens.h"
+#include "classify/grams.h"
 
 /* The length of every row. Adam's steps are of one size whatever the gradient's, so this length
  * says how far one step moves a score: about lr * SCALE * sqrt(entries) where all agree. */

@@ -131,7 +131,7 @@ silr_status silr_model_write(const silr_model_data *m, const char *dir, silr_err
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static silr_status damaged(silr_error *err, const char *name, const char *what)
+silr_status silr_model_damaged(silr_error *err, const char *name, const char *what)
 {
     return silr_fail(err, SILR_EINPUT, "%s is not a whole model file: %s; copy it again or rerun "
                      "`silr run`", name, what);
@@ -158,7 +158,7 @@ static const char *read_header(silr_model_data *m, const uint32_t f[FIELDS])
     return NULL;
 }
 
-static bool is_utf8(const char *s, size_t len)
+bool silr_model_is_utf8(const char *s, size_t len)
 {
     utf8proc_int32_t c;
 
@@ -182,8 +182,8 @@ static silr_status read_names(silr_model_data *m, const char *p, size_t bytes, c
     for (int k = 0; k < m->K; k++) {
         const char *end = at < bytes ? memchr(p + at, 0, bytes - at) : NULL;
         const size_t len = end ? (size_t)(end - p) - at : 0;
-        if (len == 0 || !is_utf8(p + at, len))
-            return damaged(err, name, "a class has no name");
+        if (len == 0 || !silr_model_is_utf8(p + at, len))
+            return silr_model_damaged(err, name, "a class has no name");
         if (!(m->classes[k] = silr_strndup(p + at, len)))
             return silr_fail_memory(err);
         at += len + 1;
@@ -203,7 +203,7 @@ static silr_status read_buckets(silr_model_data *m, const char *p, size_t d, con
         uint32_t bucket;
         memcpy(&bucket, p + j * sizeof bucket, sizeof bucket);
         if (bucket >> m->opts.bits || (j && bucket <= last))
-            return damaged(err, name, "its features are out of order");
+            return silr_model_damaged(err, name, "its features are out of order");
         silr_vocab_add(&m->vocab, bucket);
         last = bucket;
     }
@@ -220,7 +220,7 @@ static silr_status read_floats(float **out, const char *p, size_t n, const char 
         memcpy(*out, p, n * sizeof **out);
     for (size_t i = 0; i < n; i++)
         if (!isfinite((*out)[i]))
-            return damaged(err, name, "a weight is not a finite number");
+            return silr_model_damaged(err, name, "a weight is not a finite number");
     return SILR_OK;
 }
 
@@ -242,8 +242,8 @@ static silr_status read_body(silr_model_data *m, const char *p, const uint64_t s
     return read_floats(&m->weight, p, (d + 1) * (size_t)m->columns, name, err);
 }
 
-silr_status silr_model_parse(silr_model **out, const void *bytes, size_t len, const char *name,
-                             silr_error *err)
+static silr_status parse_ngram(silr_model **out, const void *bytes, size_t len, const char *name,
+                               silr_error *err)
 {
     const char *p = bytes, *why;
     uint32_t field[FIELDS];
@@ -253,7 +253,7 @@ silr_status silr_model_parse(silr_model **out, const void *bytes, size_t len, co
 
     *out = NULL;
     if (len < HEADER + TAIL || memcmp(p, MAGIC, sizeof MAGIC) != 0)
-        return damaged(err, name, "it does not begin as one");
+        return silr_model_damaged(err, name, "it does not begin as one");
     memcpy(field, p + 8, sizeof field);
     memcpy(size, p + 56, sizeof size);
     memcpy(&sum, p + len - TAIL, sizeof sum);
@@ -263,19 +263,22 @@ silr_status silr_model_parse(silr_model **out, const void *bytes, size_t len, co
     if (!(m = silr_calloc(1, sizeof *m)))
         return silr_fail_memory(err);
     if ((why = read_header(&m->data, field)) != NULL) {
-        st = damaged(err, name, why);
+        st = silr_model_damaged(err, name, why);
         goto done;
     }
     /* d <= 2^24, columns <= 64, names <= 1 MiB: none of this overflows */
     if (size[0] > (uint64_t)1 << m->data.opts.bits || size[1] > NAME_BYTES ||
         len != HEADER + size[1] + 8 * size[0] + 4 * (size[0] + 1) * field[2] + TAIL ||
         sum != silr_hash64(p, len - TAIL, 0)) {
-        st = damaged(err, name, "its length or checksum is wrong");
+        st = silr_model_damaged(err, name, "its length or checksum is wrong");
         goto done;
     }
     if ((st = read_body(&m->data, p + HEADER, size, name, err)) != SILR_OK)
         goto done;
     silr_tf_table(m->tf, m->data.opts.weight);
+    m->K = m->data.K;
+    m->columns = m->data.columns;
+    m->classes = m->data.classes;
     *out = m;
     m = NULL;
 done:
@@ -283,29 +286,163 @@ done:
     return st;
 }
 
-silr_status silr_model_load(silr_model **out, const char *dir, silr_error *err)
+static silr_status parse_frozen(silr_model **out, const void *bytes, size_t len, const char *name,
+                                silr_error *err)
 {
-    static const char *const places[] = {"classifier/model.silr", "model.silr"};
-    silr_buf b = {0};
-    silr_status st = SILR_OK;
-    char *path = NULL;
+    silr_model *m = silr_calloc(1, sizeof *m);
+    silr_status st;
 
     *out = NULL;
-    for (int i = 0; i < 2; i++) {
-        silr_free(path);
-        if (!(path = silr_path_join(dir, places[i])))
-            return silr_fail_memory(err);
-        if (silr_file_exists(path))
-            break;
-        if (i == 1)
-            st = silr_fail(err, SILR_EINPUT, "%s holds no classifier (no classifier/model.silr, no "
-                           "model.silr): give the folder of a finished `silr run`", dir);
+    if (!m)
+        return silr_fail_memory(err);
+    m->frozen = true;
+    if ((st = silr_frozen_parse(&m->dense, bytes, len, name, err)) != SILR_OK)
+        goto done;
+    m->K = m->dense.K;
+    m->columns = m->dense.columns;
+    m->classes = m->dense.classes;
+    if (!(m->one = silr_alloc(1, sizeof *m->one))) {
+        st = silr_fail_memory(err);
+        goto done;
     }
-    if (st == SILR_OK && (st = silr_file_read(&b, path, MOST_BYTES, err)) == SILR_OK)
-        st = silr_model_parse(out, b.data, b.len, path, err);
+    pthread_mutex_init(m->one, NULL);
+    *out = m;
+    m = NULL;
+done:
+    silr_model_free(m);
+    return st;
+}
+
+silr_status silr_model_parse(silr_model **out, const void *bytes, size_t len, const char *name,
+                             silr_error *err)
+{
+    const bool frozen = len >= 8 && memcmp(bytes, "SILRFRZN", 8) == 0;
+
+    return frozen ? parse_frozen(out, bytes, len, name, err) : parse_ngram(out, bytes, len, name, err);
+}
+
+/* --- the files of a folder ---------------------------------------------------------------------- */
+
+static silr_status read_model(silr_model **out, const char *path, silr_error *err)
+{
+    silr_buf b = {0};
+    silr_status st = silr_file_read(&b, path, MOST_BYTES, err);
+
+    if (st == SILR_OK)
+        st = silr_model_parse(out, b.data ? b.data : "", b.len, path, err);
     silr_buf_clear(&b);
+    return st;
+}
+
+/* The n-grams that a frozen classifier learned from too. */
+static silr_status read_beside(silr_model *m, const char *folder, silr_error *err)
+{
+    char *path = silr_path_join(folder, "model.silr");
+    silr_status st = path ? read_model(&m->beside, path, err) : silr_fail_memory(err);
+
+    if (st == SILR_OK && (m->beside->frozen || m->beside->K != m->K))
+        st = silr_model_damaged(err, path, "it is of another classifier");
     silr_free(path);
     return st;
+}
+
+/* Where the encoder may be: where the caller says; else where it was, below the classifier's folder,
+ * below the current one. *out: the first that is there, yours. */
+static silr_status find_encoder(char **out, const silr_encoder_name *n, const char *folder,
+                                const char *given, silr_error *err)
+{
+    char *below = silr_path_join(folder, n->name);
+    const char *const places[] = {n->place, below, n->name};
+    silr_status st = SILR_OK;
+
+    *out = NULL;
+    if (given)
+        *out = silr_strdup(given);
+    for (size_t i = 0; !given && below && !*out && i < 3; i++)
+        if (silr_file_exists(places[i]) && !(*out = silr_strdup(places[i])))
+            break;
+    if (!*out)
+        st = given || !below || silr_file_exists(n->place) || silr_file_exists(below) || silr_file_exists(n->name)
+                 ? silr_fail_memory(err)
+                 : silr_fail(err, SILR_EINPUT,
+                             "the encoder %s is not there: looked for it as %s, as %s and as %s; say "
+                             "where it is with --model", n->name, places[0], places[1], places[2]);
+    silr_free(below);
+    return st;
+}
+
+/* The same bytes as in training, or no answer at all. */
+static silr_status open_encoder(silr_model *m, const char *path, silr_error *err)
+{
+    const silr_encoder_name *n = &m->dense.encoder;
+    silr_sha256 now;
+    silr_status st;
+
+    if ((st = silr_encoder_hash(&now, path, err)) != SILR_OK)
+        return st;
+    if (memcmp(now.hex, n->model.hex, 64) != 0)
+        return silr_fail(err, SILR_EINPUT,
+                         "%s is not the encoder that this classifier was trained with (SHA-256 %.12s "
+                         "there, %.12s here): give that one with --model, or train anew", path,
+                         n->model.hex, now.hex);
+    if ((st = silr_encoder_open(&m->encoder, path, &n->opts, err)) != SILR_OK)
+        return st;
+    if (m->encoder->dim != m->dense.layers.d)
+        return silr_fail(err, SILR_EINPUT, "%s gives vectors of %zu values, the classifier takes %zu",
+                         path, m->encoder->dim, m->dense.layers.d);
+    return SILR_OK;
+}
+
+/* The folder that holds the classifier: dir/classifier, or dir itself; and its file. */
+static silr_status find_files(char **folder, char **file, const char *dir, silr_error *err)
+{
+    static const char *const names[] = {"frozen.silr", "model.silr"};
+
+    *folder = *file = NULL;
+    for (int i = 0; i < 4; i++) {
+        silr_free(*folder);
+        silr_free(*file);
+        *file = NULL;
+        *folder = i < 2 ? silr_path_join(dir, "classifier") : silr_strdup(dir);
+        if (!*folder || !(*file = silr_path_join(*folder, names[i % 2])))
+            return silr_fail_memory(err);
+        if (silr_file_exists(*file))
+            return SILR_OK;
+    }
+    return silr_fail(err, SILR_EINPUT, "%s holds no classifier (no classifier/model.silr, no "
+                     "model.silr): give the folder of a finished `silr run`", dir);
+}
+
+silr_status silr_model_open(silr_model **out, const char *dir, const silr_model_opts *opts,
+                            silr_error *err)
+{
+    char *folder = NULL, *file = NULL, *encoder = NULL;
+    silr_model *m = NULL;
+    silr_status st;
+
+    *out = NULL;
+    if ((st = find_files(&folder, &file, dir, err)) != SILR_OK ||
+        (st = read_model(&m, file, err)) != SILR_OK)
+        goto done;
+    if (m->dense.ngrams && (st = read_beside(m, folder, err)) != SILR_OK)
+        goto done;
+    if (m->frozen && !opts->no_encoder &&
+        ((st = find_encoder(&encoder, &m->dense.encoder, folder, opts->encoder, err)) != SILR_OK ||
+         (st = open_encoder(m, encoder, err)) != SILR_OK))
+        goto done;
+    *out = m;
+    m = NULL;
+done:
+    silr_model_free(m);
+    silr_free(encoder);
+    silr_free(folder);
+    silr_free(file);
+    return st;
+}
+
+silr_status silr_model_load(silr_model **out, const char *dir, silr_error *err)
+{
+    return silr_model_open(out, dir, &(silr_model_opts){0}, err);
 }
 
 void silr_model_free(silr_model *m)
@@ -318,20 +455,31 @@ void silr_model_free(silr_model *m)
     silr_vocab_clear(&m->data.vocab);
     silr_free(m->data.idf);
     silr_free(m->data.weight);
+    silr_frozen_clear(&m->dense);
+    silr_model_free(m->beside);
+    silr_encoder_free(m->encoder);
+    if (m->one)
+        pthread_mutex_destroy(m->one);
+    silr_free(m->one);
     silr_free(m);
 }
 
 int silr_model_classes(const silr_model *m)
 {
-    return m->data.K;
+    return m->K;
 }
 
 int silr_model_columns(const silr_model *m)
 {
-    return m->data.columns;
+    return m->columns;
 }
 
 const char *silr_model_class(const silr_model *m, int k)
 {
-    return k >= 0 && k < m->data.K ? m->data.classes[k] : NULL;
+    return k >= 0 && k < m->K ? m->classes[k] : NULL;
+}
+
+size_t silr_model_batch(const silr_model *m)
+{
+    return m->frozen ? 256 : 32768;
 }

@@ -394,6 +394,7 @@ silr_status silr_ngram_new(silr_classifier **out, const silr_ngram_opts *o, int 
         return silr_fail_memory(err);
     g->base = (silr_classifier){
         .kind = "ngram", .K = K, .columns = K == 2 ? 1 : K, .n_table = 2, .table = g->params,
+        .rate = {SILR_NGRAM_RATE, SILR_NGRAM_RATE_PAPER},
         .reset = ngram_reset, .forward = ngram_forward, .backward = ngram_backward,
         .step = ngram_step, .snapshot = ngram_snapshot, .restore = ngram_restore,
         .blend = ngram_blend, .blend_get = ngram_blend_get, .blend_set = ngram_blend_set,

@@ -1,7 +1,8 @@
 /* predict.c - what a loaded model says about a text, and why.
  *
  * Sums run in double over the text's features in ascending order, in one thread: a text's answer
- * does not depend on the texts beside it nor on the number of threads. */
+ * does not depend on the texts beside it nor on the number of threads. An encoder is called for
+ * many texts at once, by one caller at a time. */
 #include "classify/model.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 
 /* logits[columns] from the words already counted in t. */
-static void logits_of(const silr_model *m, const silr_tokens *t, double *logits)
+static void logits_of(const silr_model *m, const silr_grams *t, double *logits)
 {
     const silr_model_data *x = &m->data;
     const size_t columns = (size_t)x->columns;
@@ -34,24 +35,114 @@ static void logits_of(const silr_model *m, const silr_tokens *t, double *logits)
 
 static void probabilities(const silr_model *m, const double *logits, double *probs)
 {
-    if (m->data.columns == 1) {
+    if (m->columns == 1) {
         probs[0] = silr_sigmoid(logits[0]);
         probs[1] = 1 - probs[0];
     } else {
-        silr_softmax(probs, logits, (size_t)m->data.K);
+        silr_softmax(probs, logits, (size_t)m->K);
     }
 }
+
+static silr_status ngram_logits(const silr_model *m, const char *text, size_t len, double *logits,
+                                silr_error *err)
+{
+    silr_grams t = {0};
+    const bool ok = silr_grams_count(&t, &m->data.opts, text, len);
+
+    if (ok)
+        logits_of(m, &t, logits);
+    silr_grams_clear(&t);
+    return ok ? SILR_OK : silr_fail_memory(err);
+}
+
+/* --- with an encoder ----------------------------------------------------------------------------- */
+
+silr_status silr_model_vector_logits(const silr_model *m, const float *v, double *logits,
+                                     silr_error *err)
+{
+    double *hidden = silr_alloc(m->dense.layers.hidden + 1, sizeof *hidden);
+
+    memset(logits, 0, (size_t)m->columns * sizeof *logits);
+    if (!hidden)
+        return silr_fail_memory(err);
+    silr_layers_add(&m->dense.layers, v, hidden, logits);
+    silr_free(hidden);
+    return SILR_OK;
+}
+
+/* The vectors of n texts; one call at a time. */
+static silr_status vectors_of(const silr_model *m, const char *const *texts, const size_t *lens,
+                              size_t n, float *out, silr_error *err)
+{
+    silr_status st;
+
+    if (!m->encoder)
+        return silr_fail(err, SILR_EINPUT, "the classifier was loaded without its encoder");
+    pthread_mutex_lock(m->one);
+    st = silr_encode(m->encoder, texts, lens, n, out, err);
+    pthread_mutex_unlock(m->one);
+    return st;
+}
+
+static silr_status frozen_one(const silr_model *m, const char *text, size_t len, const float *v,
+                              double *logits, silr_error *err)
+{
+    double beside[SILR_RISK_CLASSES] = {0};
+    silr_status st = silr_model_vector_logits(m, v, logits, err);
+
+    if (st != SILR_OK || !m->beside || (st = ngram_logits(m->beside, text, len, beside, err)) != SILR_OK)
+        return st;
+    for (int k = 0; k < m->columns; k++)
+        logits[k] += beside[k];
+    return SILR_OK;
+}
+
+/* Some hundred texts at a time: memory stays small, and the encoder busy. */
+static silr_status frozen_many(const silr_model *m, const char *const *texts, const size_t *lens,
+                               size_t n, double *probs, silr_error *err)
+{
+    const size_t d = m->dense.layers.d, most = silr_model_batch(m);
+    float *v = silr_alloc(most * d, sizeof *v);
+    silr_status st = v ? SILR_OK : silr_fail_memory(err);
+
+    for (size_t at = 0; at < n && st == SILR_OK; at += most) {
+        const size_t some = n - at < most ? n - at : most;
+        silr_status worst = SILR_OK;
+        if ((st = vectors_of(m, texts + at, lens + at, some, v, err)) != SILR_OK)
+            break;
+#pragma omp parallel for schedule(dynamic, 16) if (some > 32)
+        for (size_t i = 0; i < some; i++) {
+            double logits[SILR_RISK_CLASSES] = {0};
+            const silr_status one = frozen_one(m, texts[at + i], lens[at + i], v + i * d, logits, NULL);
+            probabilities(m, logits, probs + (at + i) * (size_t)m->K);
+            if (one != SILR_OK) {
+#pragma omp atomic write
+                worst = one;
+            }
+        }
+        if (worst != SILR_OK) /* nothing else can go wrong there */
+            st = silr_fail_memory(err);
+    }
+    silr_free(v);
+    return st;
+}
+
+/* --- one text ------------------------------------------------------------------------------------ */
 
 silr_status silr_model_logits(const silr_model *m, const char *text, size_t len, double *logits,
                               silr_error *err)
 {
-    silr_tokens t = {0};
-    const bool ok = silr_tokens_count(&t, &m->data.opts, text, len);
+    silr_status st;
+    float *v;
 
-    if (ok)
-        logits_of(m, &t, logits);
-    silr_tokens_clear(&t);
-    return ok ? SILR_OK : silr_fail_memory(err);
+    if (!m->frozen)
+        return ngram_logits(m, text, len, logits, err);
+    if (!(v = silr_alloc(m->dense.layers.d, sizeof *v)))
+        return silr_fail_memory(err);
+    if ((st = vectors_of(m, &text, &len, 1, v, err)) == SILR_OK)
+        st = frozen_one(m, text, len, v, logits, err);
+    silr_free(v);
+    return st;
 }
 
 silr_status silr_predict(const silr_model *m, const char *text, size_t len, silr_prediction *out,
@@ -65,7 +156,7 @@ silr_status silr_predict(const silr_model *m, const char *text, size_t len, silr
         return st;
     probabilities(m, logits, p);
     *out = (silr_prediction){.label = 0, .score = p[0]};
-    for (int k = 1; k < m->data.K; k++)
+    for (int k = 1; k < m->K; k++)
         if (p[k] > out->score)
             *out = (silr_prediction){.label = k, .score = p[k]};
     return SILR_OK;
@@ -76,13 +167,15 @@ silr_status silr_model_predict_many(const silr_model *m, const char *const *text
 {
     int no_memory = 0;
 
+    if (m->frozen)
+        return frozen_many(m, texts, lens, n, probs, err);
 #pragma omp parallel if (n > 32)
     {
-        silr_tokens t = {0};
+        silr_grams t = {0};
         double logits[SILR_RISK_CLASSES] = {0};
 #pragma omp for schedule(dynamic, 64)
         for (size_t i = 0; i < n; i++) {
-            if (silr_tokens_count(&t, &m->data.opts, texts[i], lens[i])) {
+            if (silr_grams_count(&t, &m->data.opts, texts[i], lens[i])) {
                 logits_of(m, &t, logits);
                 probabilities(m, logits, probs + i * (size_t)m->data.K);
             } else {
@@ -90,7 +183,7 @@ silr_status silr_model_predict_many(const silr_model *m, const char *const *text
                 no_memory = 1;
             }
         }
-        silr_tokens_clear(&t);
+        silr_grams_clear(&t);
     }
     return no_memory ? silr_fail_memory(err) : SILR_OK;
 }
@@ -123,7 +216,7 @@ static int by_bucket(const void *pa, const void *pb)
 }
 
 /* An n-gram for people. Those of characters get a star where the word goes on: "*ilm". */
-static void print_gram(char out[96], const silr_tokens *t, const silr_ngram *g)
+static void print_gram(char out[96], const silr_grams *t, const silr_ngram *g)
 {
     const char *s = t->text + g->at;
     size_t len = g->len, at = 0;
@@ -159,7 +252,7 @@ static double speaks_for(const silr_model *m, uint32_t j, int k)
 }
 
 /* Keeps the strongest `max` in out, strongest first; returns how many there are now. */
-static int insert_evidence(silr_evidence *out, int n, int max, const silr_tokens *t,
+static int insert_evidence(silr_evidence *out, int n, int max, const silr_grams *t,
                            const silr_ngram *g, double contribution)
 {
     int at = n;
@@ -175,7 +268,7 @@ static int insert_evidence(silr_evidence *out, int n, int max, const silr_tokens
     return n;
 }
 
-static int explain(const silr_model *m, const silr_tokens *t, gram_list *l, int k,
+static int explain(const silr_model *m, const silr_grams *t, gram_list *l, int k,
                    silr_evidence *out, int max)
 {
     double square = 0;
@@ -203,21 +296,23 @@ static int explain(const silr_model *m, const silr_tokens *t, gram_list *l, int 
 int silr_model_explain(const silr_model *m, const char *text, size_t len, int k,
                        silr_evidence *out, int max, silr_error *err)
 {
-    silr_tokens t = {0};
+    silr_grams t = {0};
     gram_list l = {0};
     int n = 0;
 
-    if (k < 0 || k >= m->data.K || max < 0)
+    if (k < 0 || k >= m->K || max < 0)
         return silr_fail(err, SILR_EINPUT, "there is no class number %d", k);
-    if (!silr_tokens_split(&t, text, len, m->data.opts.lowercase))
+    if (m->frozen)
+        return m->beside ? silr_model_explain(m->beside, text, len, k, out, max, err) : 0;
+    if (!silr_grams_split(&t, text, len, m->data.opts.lowercase))
         l.failed = true;
     else
-        silr_tokens_each(&t, &m->data.opts, keep_gram, &l);
+        silr_grams_each(&t, &m->data.opts, keep_gram, &l);
     if (l.failed)
         n = silr_fail_memory(err);
     else if (l.n && max)
         n = explain(m, &t, &l, k, out, max);
     silr_free(l.gram);
-    silr_tokens_clear(&t);
+    silr_grams_clear(&t);
     return n;
 }

@@ -122,7 +122,8 @@ static int by_place(const void *pa, const void *pb)
 static bool stratify(run *r)
 {
     const int *set = r->member[0].set;
-    const size_t K = (size_t)r->c->K;
+    const int sets = r->member[0].risk.sets;
+    const size_t K = sets > 0 ? (size_t)sets : (size_t)r->c->K;
     size_t count[SILR_RISK_CLASSES + 1] = {0}, seen[SILR_RISK_CLASSES + 1] = {0};
     slot *s = silr_alloc(r->n_docs + 1, sizeof *s);
 

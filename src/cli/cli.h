@@ -50,11 +50,13 @@ enum {
     CLI_OPT_ID = 1 << 15,
     CLI_OPT_OUT_FILE = 1 << 16, /* init: --out is a file */
     CLI_OPT_ASK = 1 << 17,      /* --max-cost, --max-requests, --max-time, --retry-failed */
+    CLI_OPT_HUB = 1 << 18,      /* models: --revision, --include */
+    CLI_OPT_MODEL = 1 << 19,
     CLI_COMMON = CLI_OPT_HELP | CLI_OPT_QUIET | CLI_OPT_VERBOSE | CLI_OPT_SEED | CLI_OPT_THREADS |
                  CLI_OPT_LIMIT
 };
 
-enum { CLI_MAX_SETS = 64, CLI_MAX_ARGS = 8 };
+enum { CLI_MAX_SETS = 64, CLI_MAX_ARGS = 8, CLI_MAX_INCLUDES = 64 };
 
 /* A parsed command line. Strings are borrowed from argv, but for the sets made of --seed and the
  * like, which live in `flag`. */
@@ -62,7 +64,9 @@ typedef struct {
     bool help, quiet, verbose, json, force, show, dry_run, retry_failed;
     int64_t seed, threads, limit; /* -1: not given */
     const char *max_cost, *max_requests, *max_time;
-    const char *out, *export_to, *import_from, *text, *id;
+    const char *out, *export_to, *import_from, *text, *id, *revision, *model;
+    const char *include[CLI_MAX_INCLUDES];
+    size_t n_include;
     const char *sets[CLI_MAX_SETS]; /* "refine.iterations=3", in order */
     size_t n_sets;
     char flag[6][80]; /* the sets that flags stand for */
@@ -113,6 +117,8 @@ void cli_signals_restore(void (*restore)(void));
 
 /* The task named by args[0], with --set, --seed, --threads and --limit on top. */
 silr_status cli_task(silr_task **out, const cli_args *a, silr_error *err);
+/* For a process that knows a key: no core file, and nobody without its rights looks into it. */
+void cli_guard_key(void);
 /* Where a task's run lies: --out, else runs/<name> beside the task file. silr_free it. */
 char *cli_run_dir(const cli_args *a, const silr_task *task);
 /* The folder that a look at a task works in: --out, else none (NULL) where the first labels cost
@@ -131,6 +137,6 @@ void cli_command_line(silr_buf *b, const char *command, const cli_args *a);
 int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err);
 
 extern const cli_command cli_init, cli_doctor, cli_label, cli_annotate, cli_priors, cli_run,
-    cli_predict, cli_show, cli_report;
+    cli_predict, cli_show, cli_report, cli_models;
 
 #endif

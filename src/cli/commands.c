@@ -9,11 +9,10 @@
 const cli_command *const cli_commands[] = {
     &cli_init, &cli_doctor, &cli_label, &cli_annotate, &cli_priors,
     &cli_run,
-    &cli_predict, &cli_show, &cli_report, NULL,
+    &cli_predict, &cli_show, &cli_report, &cli_models, NULL,
 };
 
-/* A process that knows a key leaves no core file, and nobody without its rights looks into it. */
-static void guard_key(void)
+void cli_guard_key(void)
 {
     const struct rlimit none = {0, 0};
 
@@ -26,7 +25,7 @@ silr_status cli_task(silr_task **out, const cli_args *a, silr_error *err)
     silr_status st = silr_task_read(out, a->args[0], a->sets, a->n_sets, err);
 
     if (st == SILR_OK && silr_task_asks(*out))
-        guard_key();
+        cli_guard_key();
     return st;
 }
 

@@ -1,10 +1,13 @@
-/* doctor.c - silr doctor: what this build and machine can do, and what is in a task's corpus.
+/* doctor.c - silr doctor: what this build and machine can do, and what a task or a model is.
  *
  * One list of facts, printed as a table or as JSON: section, name, value. */
 #include "annotate/annotator.h"
 #include "chat/chat.h"
 #include "cli/cli.h"
+#include "engine/engine.h"
+#include "formats/formats.h"
 #include "http/http.h"
+#include "hub/hub.h"
 #include "priors/priors.h"
 #include "run/run.h"
 #include <jansson.h>
@@ -229,16 +232,71 @@ static silr_status endpoint(sheet *s, const silr_task *task, silr_error *err)
     return st;
 }
 
-static silr_status endpoints(sheet *s, const silr_task *task, silr_error *err)
+static void model_fact(void *ctx, const char *name, const char *value, uint64_t number)
+{
+    if (value)
+        text(ctx, "model", name, "%s", value);
+    else
+        count(ctx, "model", name, number);
+}
+
+/* What a model will take, known before it is loaded. */
+static void memory_needed(sheet *s, const silr_weights *w, silr_weights_kept keep)
+{
+    const silr_engine_opts opts = {.keep = keep};
+    size_t weights, work;
+
+    if (silr_engine_estimate(w, &opts, 0, &weights, &work, NULL) == SILR_OK)
+        text(s, "model", "memory", "%zu MiB for the weights, %zu MiB for the work", weights >> 20,
+             (work >> 20) + 1);
+}
+
+static silr_status model_sections(sheet *s, const char *path, silr_weights_kept keep, silr_error *err)
+{
+    silr_weights *w = NULL;
+    silr_status st = silr_weights_open(&w, path, err);
+
+    text(s, "model", "file", "%s", path);
+    if (st == SILR_OK) {
+        silr_weights_facts(w, model_fact, s);
+        st = silr_weights_intact(w, err);
+        if (st == SILR_OK)
+            memory_needed(s, w, keep);
+    }
+    text(s, "model check", "problem", "%s", st == SILR_OK ? "none" : err->text);
+    silr_weights_free(w);
+    return st;
+}
+
+/* A model that works in this process: its file is looked at, not loaded. */
+static silr_status own_model(sheet *s, const silr_task *task, const char *name, silr_weights_kept keep,
+                             silr_error *err)
+{
+    char *path = NULL;
+    silr_status st = silr_hub_find_from(&path, task->dir, name, err);
+
+    if (st == SILR_OK)
+        st = model_sections(s, path, keep, err);
+    else
+        text(s, "model", "problem", "%s", err->text);
+    silr_free(path);
+    return st;
+}
+
+static silr_status one_model(sheet *s, const silr_task *task, silr_error *err)
+{
+    if (task->annotator.kind == SILR_ANNOTATOR_LOCAL)
+        return own_model(s, task, task->annotator.chat.model, (silr_weights_kept)task->annotator.weights, err);
+    return task->annotator.kind == SILR_ANNOTATOR_CHAT ? endpoint(s, task, err) : SILR_OK;
+}
+
+static silr_status asked_models(sheet *s, const silr_task *task, silr_error *err)
 {
     const silr_task *used = silr_task_in_use(task);
-    silr_status st = SILR_OK, one;
+    silr_status st = one_model(s, used, err), one;
 
-    if (used->annotator.kind == SILR_ANNOTATOR_CHAT)
-        return endpoint(s, used, err);
     for (size_t i = 0; i < used->annotator.n_members; i++)
-        if (used->annotator.member[i]->annotator.kind == SILR_ANNOTATOR_CHAT &&
-            (one = endpoint(s, used->annotator.member[i], err)) != SILR_OK)
+        if ((one = one_model(s, used->annotator.member[i], err)) != SILR_OK)
             st = one;
     return st;
 }
@@ -261,8 +319,11 @@ static silr_status task_sections(sheet *s, const cli_args *a, silr_error *err)
     if (st != SILR_OK || (st = silr_session_open(&w, task, dir, err)) != SILR_OK)
         goto done;
     corpus(s, &w);
+    if (task->classifier.kind == SILR_CLASSIFIER_FROZEN &&
+        (st = own_model(s, task, task->classifier.model, SILR_WEIGHTS_AUTO, err)) != SILR_OK)
+        goto done;
     if (silr_task_asks(task)) {
-        st = endpoints(s, task, err);
+        st = asked_models(s, task, err);
         goto done;
     }
     if ((st = silr_session_annotate(&w, err)) != SILR_OK)
@@ -292,7 +353,8 @@ static int doctor(const cli_args *a)
     machine(&s, a);
     libraries(&s);
     if (a->n_args > 0)
-        st = task_sections(&s, a, &err);
+        st = silr_weights_looks(a->args[0]) ? model_sections(&s, a->args[0], SILR_WEIGHTS_AUTO, &err)
+                                            : task_sections(&s, a, &err);
     if (s.json)
         silr_buf_puts(&s.out, "}}\n");
     cli_terminal_clear();
@@ -303,9 +365,10 @@ static int doctor(const cli_args *a)
 }
 
 const cli_command cli_doctor = {
-    .name = "doctor", .operands = "[TASK]", .summary = "what this build and machine can do; checks a task",
+    .name = "doctor", .operands = "[TASK|MODEL]",
+    .summary = "what this build and machine can do; checks a task or a model",
     .examples = {{"silr doctor", "version, processor, memory, libraries"},
                  {"silr doctor task.yaml", "also the task, its corpus and its annotator"},
-                 {"silr doctor task.yaml --json", "the same as JSON"}},
+                 {"silr doctor model.gguf --json", "what a model file or folder is; as JSON"}},
     .options = CLI_OPT_JSON | CLI_OPT_SET, .min_args = 0, .max_args = 1, .run = doctor,
 };

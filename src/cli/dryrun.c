@@ -102,6 +102,27 @@ static void free_of_charge(const silr_session *s, const silr_task *task, bool as
                         asked, bytes);
 }
 
+/* A model in this process costs time alone. */
+static void local_text(const silr_task *task, const silr_plan *p, const silr_buf *prompt, bool as_json,
+                       silr_buf *b)
+{
+    const char *name = silr_task_annotator(task);
+
+    if (as_json) {
+        silr_buf_puts(b, "{\"annotator\":");
+        silr_buf_json(b, name, strlen(name));
+        silr_buf_printf(b, ",\"texts\":%zu", p->texts);
+        silr_buf_puts(b, ",\"cost\":0,\"prompt\":");
+        silr_buf_json(b, prompt->data ? prompt->data : "", prompt->len);
+        silr_buf_putc(b, '}');
+        return;
+    }
+    silr_buf_printf(b, "annotator %s, in this process; nothing was labelled. The first prompt:\n\n", name);
+    silr_buf_add(b, prompt->data, prompt->len);
+    silr_buf_printf(b, "\ntexts:      %zu; all that their prompts share is read once\ncost:       none\n",
+                    p->texts);
+}
+
 static silr_status one(const silr_session *s, const silr_task *task, const char *dir, bool as_json,
                        silr_buf *b, silr_error *err)
 {
@@ -109,12 +130,14 @@ static silr_status one(const silr_session *s, const silr_task *task, const char 
     silr_buf prompt = {0};
     silr_status st;
 
-    if (task->annotator.kind != SILR_ANNOTATOR_CHAT) {
+    if (!silr_task_prompts(task)) {
         free_of_charge(s, task, as_json, b);
         return SILR_OK;
     }
     st = silr_session_plan(s, task, dir, &plan, &prompt, err);
-    if (st == SILR_OK && as_json)
+    if (st == SILR_OK && task->annotator.kind == SILR_ANNOTATOR_LOCAL)
+        local_text(task, &plan, &prompt, as_json, b);
+    else if (st == SILR_OK && as_json)
         plan_json(task, &plan, &prompt, b);
     else if (st == SILR_OK)
         plan_text(task, &plan, &prompt, b);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum { OPT_FLAG, OPT_TEXT, OPT_NUMBER, OPT_SET } option_kind;
+typedef enum { OPT_FLAG, OPT_TEXT, OPT_NUMBER, OPT_SET, OPT_INCLUDE } option_kind;
 
 typedef struct {
     unsigned bit;
@@ -47,6 +47,12 @@ static const option options[] = {
      "column or template of the text (default: as the run's task says)"},
     {CLI_OPT_ID, "id", 0, OPT_TEXT, offsetof(cli_args, id), "COLUMN",
      "column of the id (default: as the run's task says, else the row's number)"},
+    {CLI_OPT_MODEL, "model", 0, OPT_TEXT, offsetof(cli_args, model), "PATH",
+     "where the encoder of classifier frozen is (default: where it was in training)"},
+    {CLI_OPT_HUB, "revision", 0, OPT_TEXT, offsetof(cli_args, revision), "REV",
+     "fetch: the branch, tag or commit (default: main)"},
+    {CLI_OPT_HUB, "include", 0, OPT_INCLUDE, 0, "GLOB",
+     "fetch: the weights that match, not silr's choice; may be repeated"},
     {CLI_OPT_JSON, "json", 0, OPT_FLAG, offsetof(cli_args, json), NULL,
      "print the result as JSON"},
     {CLI_OPT_FORCE, "force", 0, OPT_FLAG, offsetof(cli_args, force), NULL,
@@ -122,6 +128,14 @@ static int unknown(const cli_command *c, unsigned taken, const char *arg)
     return cli_usage(c->name, "unknown option %.*s", (int)len, arg);
 }
 
+static int add_include(cli_args *a, const cli_command *c, const char *glob)
+{
+    if (a->n_include == CLI_MAX_INCLUDES)
+        return cli_usage(c->name, "more than %d --include", CLI_MAX_INCLUDES);
+    a->include[a->n_include++] = glob;
+    return CLI_DONE;
+}
+
 static int add_set(cli_args *a, const cli_command *c, const char *set)
 {
     if (a->n_sets == CLI_MAX_SETS)
@@ -148,6 +162,8 @@ static int store(cli_args *a, const cli_command *c, const option *o, const char 
             return cli_usage(c->name, "--set %s: expected KEY=VALUE, such as refine.iterations=3",
                              value);
         return add_set(a, c, value);
+    case OPT_INCLUDE:
+        return add_include(a, c, value);
     case OPT_NUMBER:
         if (!silr_parse_i64(value, &number) || number < 0)
             return cli_usage(c->name, "--%s %s: expected a whole number, 0 or more", o->name,

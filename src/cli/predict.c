@@ -1,7 +1,8 @@
 /* predict.c - silr predict: new texts in, one JSON line each out.
  *
- * Rows are read by one thread into a block of some ten thousand texts; the block is predicted by all
- * threads and printed in order, so memory stays bounded and a pipe is served as it flows. */
+ * Rows are read by one thread into a block of some ten thousand texts (some hundred where an encoder
+ * works on them); the block is predicted by all threads and printed in order, so memory stays bounded
+ * and a pipe is served as it flows. */
 #include "classify/classifier.h"
 #include "cli/cli.h"
 #include <errno.h>
@@ -18,7 +19,7 @@ typedef struct {
     char *text, *id;  /* columns; text may be a template */
     bool any_column;  /* plain text: the one column there is */
     silr_buf texts, ids, one, out;
-    size_t text_at[BLOCK + 1], id_at[BLOCK + 1], n;
+    size_t text_at[BLOCK + 1], id_at[BLOCK + 1], n, batch; /* texts a block */
     const char *ptr[BLOCK];
     size_t len[BLOCK];
     double *probs;
@@ -174,7 +175,7 @@ static silr_status predict_rows(predictor *p, const char *file, int64_t limit, s
             bad_row(p, file, err);
         else if (st != SILR_OK)
             goto done;
-        if ((p->n == BLOCK || p->texts.len > BLOCK_BYTES) && (st = flush_block(p, err)) != SILR_OK)
+        if ((p->n == p->batch || p->texts.len > BLOCK_BYTES) && (st = flush_block(p, err)) != SILR_OK)
             goto done;
         if (p->n == 0)
             silr_progress("predicting", p->rows, 0);
@@ -189,21 +190,23 @@ static int predict(const cli_args *a)
 {
     predictor *p = silr_calloc(1, sizeof *p);
     const char *file = a->n_args > 1 ? a->args[1] : "-";
+    const silr_model_opts opts = {.encoder = a->model};
     silr_error err = {0};
     silr_status st;
     int code;
 
     if (!p)
         return cli_complain(silr_fail_memory(&err), &err);
-    if ((st = silr_model_load(&p->model, a->args[0], &err)) != SILR_OK ||
+    omp_set_num_threads(silr_threads(a->threads > 0 ? (int)a->threads : 0));
+    if ((st = silr_model_open(&p->model, a->args[0], &opts, &err)) != SILR_OK ||
         (st = read_columns(p, a, &err)) != SILR_OK)
         goto done;
+    p->batch = silr_model_batch(p->model) < BLOCK ? silr_model_batch(p->model) : BLOCK;
     p->K = silr_model_classes(p->model);
     if (!(p->probs = silr_alloc((size_t)p->K * BLOCK, sizeof *p->probs))) {
         st = silr_fail_memory(&err);
         goto done;
     }
-    omp_set_num_threads(silr_threads(a->threads > 0 ? (int)a->threads : 0));
     st = predict_rows(p, file, a->limit, &err);
     if (st == SILR_OK && p->bad > 0 && p->bad == p->rows)
         st = silr_fail(&err, SILR_EINPUT, "%s: not one row has a text; name its column with --text",
@@ -235,6 +238,7 @@ const cli_command cli_predict = {
                  {"zcat new.jsonl.gz | silr predict runs/reviews", "from standard input"},
                  {"silr predict runs/reviews new.csv --text body", "the text is in column body"}},
     .about = "RUN is a run's folder, or a copy of its classifier/. Rows that cannot be read are told\n"
-             "on standard error and counted (exit 4); the others are predicted.",
-    .options = CLI_OPT_TEXT | CLI_OPT_ID | CLI_OPT_JSON, .min_args = 1, .max_args = 2, .run = predict,
+             "on standard error and counted (exit 4); the others are predicted. A frozen classifier\n"
+             "needs the encoder that it was trained with, byte for byte.",
+    .options = CLI_OPT_TEXT | CLI_OPT_ID | CLI_OPT_JSON | CLI_OPT_MODEL, .min_args = 1, .max_args = 2, .run = predict,
 };

@@ -22,6 +22,7 @@ typedef enum { SILR_WEIGHTS_AUTO, SILR_WEIGHTS_F32, SILR_WEIGHTS_AS_FILED } silr
 typedef struct {
     silr_weights_kept keep; /* AUTO: floats where they fit into half of the free memory */
     bool plain;             /* the plain operations (tests) */
+    bool bare;              /* no tokenizer is read: ids come from elsewhere, nothing is generated (tests) */
     size_t tile;            /* tokens in flight at once, about; 0: 1024 */
 } silr_engine_opts;
 

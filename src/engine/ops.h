@@ -87,6 +87,6 @@ extern const silr_ops silr_ops_plain;
 /* The fast one for this machine, chosen at run time (AVX2, AVX-512, else plain C that the compiler
  * vectorised): always there. */
 const silr_ops *silr_ops_cpu(void);
-const char *silr_ops_cpu_describe(void); /* "AVX2, f32, oneDNN 2.6.3": for doctor and manifest */
+const char *silr_ops_cpu_describe(void); /* "AVX2": for doctor and manifest */
 
 #endif

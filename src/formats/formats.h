@@ -41,7 +41,7 @@ typedef struct {
     silr_type type;
     int n_dims;
     size_t dim[SILR_TENSOR_DIMS]; /* slowest first: a matrix is [rows][columns], a row contiguous */
-    const void *data;
+    const void *data; /* at any address: floats may not be aligned; silr_tensor_rows reads them */
     size_t bytes;
 } silr_tensor;
 
@@ -98,7 +98,8 @@ typedef struct {
 
     bool gated;             /* act(gate x) * (up x), else act(up x) */
     silr_activation activation;
-    bool tied;              /* the output matrix is the token embedding */
+    bool tied;              /* the output matrix is the token embedding; not tied and no part OUTPUT: the
+                               file ends before it (...Model, ...ForSequenceClassification) */
 
     silr_pooling pooling;   /* encoders: as 1_Pooling/config.json says; mean where nothing does */
     bool normalise;         /* pooled vectors have length 1 (modules.json has Normalize) */
@@ -137,7 +138,13 @@ const silr_tensor *silr_weights_find(const silr_weights *w, const char *name); /
 silr_status silr_weights_intact(const silr_weights *w, silr_error *err);
 /* SHA-256 over the files' bytes (read once, kept): the identity of the model. */
 silr_status silr_weights_hash(const silr_weights *w, silr_sha256 *out, silr_error *err);
-/* "GGUF v3, llama, 30 layers, hidden 576, ..., Q4_1 (91 MB)": for people, several lines. */
+/* What a model is, a fact at a time: "layers", NULL, 30; "format", "GGUF 3", 0. */
+typedef void (*silr_weights_fact)(void *ctx, const char *name, const char *text, uint64_t number);
+void silr_weights_facts(const silr_weights *w, silr_weights_fact fact, void *ctx);
+/* The same for people, a line a fact. */
 silr_status silr_weights_describe(const silr_weights *w, silr_buf *out, silr_error *err);
+/* Does path look like a model: a folder, or a file that begins or is called like one? Then
+ * silr_weights_open says what is wrong with it. */
+bool silr_weights_looks(const char *path);
 
 #endif

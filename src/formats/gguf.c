@@ -419,7 +419,7 @@ static silr_status parse(silr_gguf *g, const char *path, silr_error *err)
 static silr_status make(silr_gguf **out, silr_map *map, const void *bytes, size_t len,
                         const char *name, silr_error *err)
 {
-    silr_status st;
+    silr_status st, cut;
     silr_gguf *g = silr_calloc(1, sizeof *g);
 
     if (!g) {
@@ -429,8 +429,10 @@ static silr_status make(silr_gguf **out, silr_map *map, const void *bytes, size_
     g->map = map;
     g->bytes = bytes;
     g->size = len;
-    if ((st = parse(g, name, err)) == SILR_OK)
-        st = silr_gguf_intact(g, err);
+    st = parse(g, name, err);
+    /* what looks wrong, or right, may have changed meanwhile: that is the better sentence then */
+    if ((st == SILR_OK || st == SILR_EINPUT) && (cut = silr_gguf_intact(g, err)) != SILR_OK)
+        st = cut;
     if (st != SILR_OK) {
         silr_gguf_free(g);
         return st;

@@ -34,7 +34,6 @@ static bool read_integer(const uint8_t *at, uint32_t kind, int64_t *out)
 {
     union {
         uint8_t u8;
-        int8_t i8;
         uint16_t u16;
         int16_t i16;
         uint32_t u32;
@@ -49,7 +48,7 @@ static bool read_integer(const uint8_t *at, uint32_t kind, int64_t *out)
         *out = v.u8;
         return true;
     case GGUF_I8:
-        *out = v.i8;
+        *out = v.u8 < 128 ? v.u8 : v.u8 - 256;
         return true;
     case GGUF_U16:
         *out = v.u16;

@@ -24,7 +24,7 @@ struct transfer {
     silr_buf body;
     size_t max_body, received;
     bool too_large, no_memory, stopped; /* stopped: by the caller's read or sink */
-    silr_http_request stream; /* its read, rewind, sink, ctx and len */
+    silr_http_request stream; /* its read, rewind, sink, header, ctx and len */
     silr_http_reply reply;
 };
 
@@ -91,6 +91,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *to)
     transfer *t = to;
 
     silr_http_read_header(&t->reply, line, size * count);
+    if (t->stream.header)
+        t->stream.header(t->stream.ctx, line, size * count);
     return size * count;
 }
 
@@ -279,15 +281,21 @@ static void set_up(const silr_http *h, transfer *t)
         curl_easy_setopt(e, CURLOPT_CAPATH, dir);
 }
 
-/* Headers with another content type than the usual one. NULL: no memory. */
-static struct curl_slist *own_headers(const silr_http *h, const char *content_type)
+/* Headers of this request's own: another content type than the usual one, or lines in place of it.
+ * NULL: no memory. */
+static struct curl_slist *own_headers(const silr_http *h, const silr_http_request *r)
 {
     struct curl_slist *list = NULL;
     silr_buf line = {0};
-    bool good;
+    bool good = true;
 
-    silr_buf_printf(&line, "Content-Type: %s", content_type);
-    good = !line.failed && append(&list, line.data) && append(&list, "Expect:");
+    if (r->content_type) {
+        silr_buf_printf(&line, "Content-Type: %s", r->content_type);
+        good = !line.failed && append(&list, line.data);
+    }
+    good = good && append(&list, "Expect:");
+    for (size_t i = 0; good && r->headers && r->headers[i]; i++)
+        good = append(&list, r->headers[i]);
     for (size_t i = 0; good && i < h->n_lines; i++)
         good = append(&list, h->lines[i]);
     silr_buf_clear(&line);
@@ -327,9 +335,13 @@ silr_status silr_http_send(silr_http *h, const silr_http_request *r, void *tag, 
         return silr_fail_memory(err);
     free_headers(t->headers);
     t->headers = NULL;
-    if (r->content_type)
-        headers = t->headers = own_headers(h, r->content_type);
+    if (r->content_type || r->headers)
+        headers = t->headers = own_headers(h, r);
     set_up(h, t);
+    if (r->as_it_is)
+        curl_easy_setopt(t->easy, CURLOPT_ACCEPT_ENCODING, NULL);
+    if (strcmp(r->method, "HEAD") == 0)
+        curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
     silr_buf_reset(&t->body);
     t->body.failed = t->too_large = t->no_memory = t->stopped = false;
     t->received = 0;

@@ -9,8 +9,9 @@
  *         while (silr_http_next(h, &reply)) ...       reply.tag says whose it is
  *     }
  *
- * Redirects are not followed, as a key must not travel on; certificates are verified; proxies and
- * SSL_CERT_FILE, SSL_CERT_DIR of the environment are honoured; bodies are unpacked and bounded. */
+ * Redirects are not followed, as a key must not travel on (whoever wants to go there finds the address
+ * with silr_http_follow); certificates are verified; proxies and SSL_CERT_FILE, SSL_CERT_DIR of the
+ * environment are honoured; bodies are unpacked and bounded. */
 #ifndef SILR_HTTP_H
 #define SILR_HTTP_H
 
@@ -32,12 +33,15 @@ void silr_http_free(silr_http *h); /* what is in flight is dropped; NULL is fine
 silr_status silr_http_header(silr_http *h, const char *line, silr_error *err);
 
 typedef struct {
-    const char *method;       /* "GET", "POST" */
+    const char *method;       /* "GET", "POST", "HEAD" */
     const char *url;
     const char *body;         /* borrowed until the request has ended; NULL: none */
     size_t len;
     const char *content_type; /* NULL: application/json */
     size_t max_body;          /* 0: as for all */
+    /* "Name: value", NULL at the end: headers of this request, in place of Content-Type. NULL: none. */
+    const char *const *headers;
+    bool as_it_is;            /* the body as the server keeps it: no packing is offered, none undone */
 
     /* What is too long for memory goes through these, called on the calling thread from within
      * silr_http_wait; such a request ends after `timeout` seconds without a byte, however long it
@@ -48,6 +52,8 @@ typedef struct {
     size_t (*read)(void *ctx, char *out, size_t room);
     bool (*rewind)(void *ctx);
     bool (*sink)(void *ctx, const char *bytes, size_t len);
+    /* Sees every line of the answer's head, "HTTP/1.1 200 OK" first, as the server sent it. */
+    void (*header)(void *ctx, const char *line, size_t len);
     void *ctx;
 } silr_http_request;
 
@@ -96,5 +102,15 @@ double silr_http_duration(const char *value, size_t len);
  * is written with JSON's escapes or an address's, or cut off by the end. Secrets of fewer than 4 bytes
  * are left: they would match anything. */
 size_t silr_http_redact(char *body, size_t len, const char *secret);
+
+/* --- addresses ----------------------------------------------------------------------------------- */
+
+/* Where a redirect from `base` to `location` leads, which may be relative. false: nowhere that silr
+ * goes: not http or https, from https to http, with a user in it, no address at all, no memory. */
+bool silr_http_follow(silr_buf *out, const char *base, const char *location);
+/* Scheme, host and port are the same: what may be said to one may be said to the other. */
+bool silr_http_same_origin(const char *a, const char *b);
+/* Adds s with %XX for all but letters, digits, - . _ ~ and the characters of `keep`. */
+void silr_http_escape(silr_buf *out, const char *s, const char *keep);
 
 #endif

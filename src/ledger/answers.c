@@ -105,6 +105,8 @@ silr_status silr_ledger_put(silr_ledger *l, const silr_ask_id *id, const silr_an
 
     if (st == SILR_OK && l->in_shared && put(&l->shared, id, a, bytes, len, packed, &mine) != SILR_OK)
         silr_ledger_drop_cache(l, &mine);
+    if (st == SILR_OK && l->in_shared)
+        silr_ledger_unclaim(l, id);
     return st;
 }
 
@@ -189,7 +191,7 @@ silr_status silr_ledger_find(silr_ledger *l, const silr_ask_id *id, silr_buf *re
     return st;
 }
 
-static bool has(ledger_file *f, const silr_ask_id *id)
+bool silr_ledger_file_has(ledger_file *f, const silr_ask_id *id)
 {
     sqlite3_stmt *q;
     bool found;
@@ -204,7 +206,7 @@ static bool has(ledger_file *f, const silr_ask_id *id)
 
 bool silr_ledger_has(silr_ledger *l, const silr_ask_id *id)
 {
-    return has(&l->own, id) || has(&l->shared, id);
+    return silr_ledger_file_has(&l->own, id) || silr_ledger_file_has(&l->shared, id);
 }
 
 /* --- sums and counts --------------------------------------------------------------------------- */

@@ -11,11 +11,13 @@
  *             in none any more, to be sent again; tries: how often it was sent
  *   traffic   what happened on the way -> how often
  *
- * A cache file is an SQLite file with the same tables, application_id 0x53494c43 ("SILC"). */
+ * A cache file is an SQLite file with the same tables and those of claims.c, application_id 0x53494c43
+ * ("SILC"). Version 1 had no claims; a file of that version gets the tables. */
 #include "ledger/inside.h"
 #include <string.h>
+#include <time.h>
 
-enum { CACHE_ID = 0x53494c43, CACHE_VERSION = 1 };
+enum { CACHE_ID = 0x53494c43, CACHE_VERSION = 2, PATIENCE = 10 /* seconds, for another's lock */ };
 
 const char silr_ledger_schema[] =
     "CREATE TABLE answers(id BLOB PRIMARY KEY, model TEXT NOT NULL, origin INTEGER NOT NULL,"
@@ -53,6 +55,14 @@ static const char *const sql[L_N] = {
     [L_LINES_LEFT] = "SELECT count(*) FROM batch_lines l WHERE batch=?1"
                      " AND NOT EXISTS(SELECT 1 FROM answers WHERE id=l.id)",
     [L_LINES_DROP] = "DELETE FROM batch_lines WHERE batch=?1",
+    [L_CLAIM_GET] = "SELECT owner FROM claims WHERE id=?1",
+    [L_CLAIM_PUT] = "INSERT OR REPLACE INTO claims VALUES(?1,?2)",
+    [L_CLAIM_DROP] = "DELETE FROM claims WHERE id=?1 AND owner=?2",
+    [L_OWNER_GET] = "SELECT owner,host,pid,start,beat FROM owners WHERE owner=?1",
+    [L_OWNER_SIGN] = "INSERT INTO owners VALUES(?1,?2,?3,?4,0) ON CONFLICT(owner) DO UPDATE SET beat=beat+1",
+    [L_OWNER_DROP] = "DELETE FROM owners WHERE owner=?1",
+    [L_OWNER_CLAIMS_DROP] = "DELETE FROM claims WHERE owner=?1",
+    [L_OWNERS] = "SELECT owner,host,pid,start,beat FROM owners",
 };
 
 silr_status silr_ledger_query(ledger_file *f, ledger_query which, sqlite3_stmt **out,
@@ -95,6 +105,7 @@ silr_status silr_ledger_on(silr_ledger **out, struct sqlite3 *db, const char *pa
     l->own.db = db;
     l->own.path = path;
     l->read_only = sqlite3_db_readonly(db, "main") == 1;
+    l->lease = LEDGER_LEASE;
     return SILR_OK;
 }
 
@@ -102,8 +113,10 @@ void silr_ledger_free(silr_ledger *l)
 {
     if (!l)
         return;
+    silr_ledger_leave(l);
     close_file(&l->own, l->in_memory);
     close_file(&l->shared, true);
+    silr_free(l->watched);
     ZSTD_freeCCtx(l->pack);
     ZSTD_freeDCtx(l->unpack);
     silr_buf_clear(&l->packed);
@@ -156,14 +169,14 @@ static silr_status execute(ledger_file *f, const char *text, silr_error *err)
 }
 
 /* Is it ours? SILR_EINPUT: something else. */
-static silr_status check_cache(ledger_file *f, int64_t *tables, silr_error *err)
+static silr_status check_cache(ledger_file *f, int64_t *tables, int64_t *version, silr_error *err)
 {
-    int64_t id = 0, version = 0;
+    int64_t id = 0;
     silr_status st;
 
     if ((st = number(f, "SELECT count(*) FROM sqlite_schema", tables, err)) != SILR_OK ||
         (st = number(f, "PRAGMA application_id", &id, err)) != SILR_OK ||
-        (st = number(f, "PRAGMA user_version", &version, err)) != SILR_OK) {
+        (st = number(f, "PRAGMA user_version", version, err)) != SILR_OK) {
         if (st != SILR_EINPUT)
             return st;
         return silr_fail(err, SILR_EINPUT, "%s: not a cache of answers, or a damaged one; name another "
@@ -172,33 +185,53 @@ static silr_status check_cache(ledger_file *f, int64_t *tables, silr_error *err)
     if (id != CACHE_ID && !(*tables == 0 && id == 0))
         return silr_fail(err, SILR_EINPUT, "%s: not a cache of answers: an SQLite file of something "
                          "else; name another file in annotator.cache", f->path);
-    if (version > CACHE_VERSION)
+    if (*version > CACHE_VERSION)
         return silr_fail(err, SILR_EINPUT, "%s: a cache made by a newer silr; use that silr, or name "
                          "another file in annotator.cache", f->path);
     return SILR_OK;
 }
 
-/* Looks and, where there is nothing, makes: in one transaction, as two runs may begin at once. */
+/* Looks and makes what is missing: in one transaction, as two runs may begin at once. */
 static silr_status settle_cache(ledger_file *f, silr_error *err)
 {
-    int64_t tables = 0;
+    int64_t tables = 0, version = 0;
     char mark[120];
     silr_status st;
 
-    if ((st = check_cache(f, &tables, err)) != SILR_OK ||
+    if ((st = check_cache(f, &tables, &version, err)) != SILR_OK ||
         (st = execute(f, "BEGIN IMMEDIATE", err)) != SILR_OK ||
-        (st = check_cache(f, &tables, err)) != SILR_OK)
+        (st = check_cache(f, &tables, &version, err)) != SILR_OK)
         return st;
-    if (tables == 0) {
+    if (tables == 0 || version < CACHE_VERSION) {
         sqlite3_snprintf(sizeof mark, mark, "PRAGMA application_id=%d;PRAGMA user_version=%d",
                          CACHE_ID, CACHE_VERSION);
-        if ((st = execute(f, silr_ledger_schema, err)) != SILR_OK ||
+        if ((tables == 0 && (st = execute(f, silr_ledger_schema, err)) != SILR_OK) ||
+            (st = execute(f, silr_claims_schema, err)) != SILR_OK ||
             (st = execute(f, mark, err)) != SILR_OK)
             return st;
     }
     if ((st = execute(f, "COMMIT", err)) != SILR_OK)
         return st;
     return execute(f, "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL", err);
+}
+
+/* The same, however many runs begin at once: while one of them changes the file over to a log, SQLite
+ * turns the others away at once, whatever their patience. */
+static silr_status settle_patiently(ledger_file *f, silr_error *err)
+{
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    double until = silr_now() + PATIENCE;
+    silr_status st;
+
+    while ((st = settle_cache(f, err)) == SILR_EIO && silr_now() < until) {
+        const int rc = sqlite3_errcode(f->db) & 0xff;
+        if (rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
+            break;
+        if (!sqlite3_get_autocommit(f->db))
+            sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
+        nanosleep(&pause, NULL);
+    }
+    return st;
 }
 
 /* file:PATH?immutable=1: a file that nobody can write, as its log cannot be had either. */
@@ -225,21 +258,21 @@ static silr_status open_unchanging(ledger_file *f, silr_error *err)
 static silr_status open_cache(silr_ledger *l, silr_error *err)
 {
     ledger_file *f = &l->shared;
-    int64_t tables = 0;
+    int64_t tables = 0, version = 0;
     int rc = sqlite3_open_v2(f->path, &f->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
     silr_status st = rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, f->path, rc, err);
 
     if (st != SILR_OK)
         return st;
     sqlite3_extended_result_codes(f->db, 1);
-    sqlite3_busy_timeout(f->db, 10000);
+    sqlite3_busy_timeout(f->db, PATIENCE * 1000);
     sqlite3_db_config(f->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(f->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     l->fixed = sqlite3_db_readonly(f->db, "main") == 1;
     if (!l->fixed)
-        return settle_cache(f, err);
-    if ((st = check_cache(f, &tables, err)) == SILR_EIO && (st = open_unchanging(f, err)) == SILR_OK)
-        st = check_cache(f, &tables, err);
+        return settle_patiently(f, err);
+    if ((st = check_cache(f, &tables, &version, err)) == SILR_EIO && (st = open_unchanging(f, err)) == SILR_OK)
+        st = check_cache(f, &tables, &version, err);
     if (st == SILR_OK)
         silr_log(SILR_LOG_WARN, "%s cannot be written: its answers are used, new ones are not added", f->path);
     return st;
@@ -273,7 +306,7 @@ void silr_ledger_drop_cache(silr_ledger *l, const silr_error *why)
 {
     /* What to do about it is said of the run's own file. */
     silr_log(SILR_LOG_WARN, "the cache of answers is not used: %.*s", (int)strcspn(why->text, ";"), why->text);
-    l->in_shared = false;
+    l->in_shared = l->joined = false;
     close_file(&l->shared, true);
 }
 
@@ -339,4 +372,5 @@ void silr_ledger_rollback(silr_ledger *l)
     if (l->shared.db && !sqlite3_get_autocommit(l->shared.db))
         sqlite3_exec(l->shared.db, "ROLLBACK", NULL, NULL, NULL);
     l->in_shared = false;
+    l->joined = false; /* our row may have gone with it; the next claim writes it anew */
 }

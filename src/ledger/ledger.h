@@ -68,6 +68,22 @@ bool silr_ledger_has(silr_ledger *l, const silr_ask_id *id); /* the same, withou
 silr_status silr_ledger_put(silr_ledger *l, const silr_ask_id *id, const silr_answer *a,
                             silr_error *err);
 
+/* Before a request goes out it is claimed, so that no other run on the same cache file sends it too
+ * (claims.c). Without a cache, or with one that fails, all is granted. Equal requests of this ledger are
+ * its caller's concern: its claims are all its own. silr_ledger_put gives a claim back. */
+typedef enum {
+    SILR_CLAIM_MINE,
+    SILR_CLAIM_TAKEN,   /* another run that lives is asking */
+    SILR_CLAIM_ANSWERED /* one has asked: silr_ledger_find has it now */
+} silr_claim;
+bool silr_ledger_shares(const silr_ledger *l); /* there is a cache that can be written */
+silr_claim silr_ledger_claim(silr_ledger *l, const silr_ask_id *id);   /* in the caller's transaction */
+void silr_ledger_unclaim(silr_ledger *l, const silr_ask_id *id);       /* likewise: it has no answer */
+bool silr_ledger_claimed(silr_ledger *l, const silr_ask_id *id); /* only looks: another run has it */
+/* To be called every second or so while there are claims: tells the others that we live. */
+void silr_ledger_beat(silr_ledger *l);
+void silr_ledger_leave(silr_ledger *l); /* gives all claims back; outside a transaction */
+
 /* Sums over the run's answers. */
 typedef struct {
     size_t answers, cached, batched;  /* cached: taken from the cache; batched: by the Batch API */

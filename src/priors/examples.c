@@ -21,7 +21,7 @@ void silr_examples_clear(silr_examples *e)
 
 size_t silr_examples_wanted(const silr_task *task)
 {
-    size_t most = task->annotator.kind == SILR_ANNOTATOR_CHAT
+    size_t most = silr_task_prompts(task)
                       ? (size_t)task->annotator.chat.draw_examples : 0;
 
     for (size_t i = 0; i < task->annotator.n_members; i++) {

@@ -26,7 +26,7 @@ silr_status silr_sets_by_odds(int *sets, bool *cut, const silr_task *task, size_
         first += initial[i] == 0;
     }
     if (task->n_classes != 2 || task->refine.recipe != SILR_RECIPE_SILR ||
-        task->refine.evidence != SILR_EVIDENCE_LOG_ODDS || labelled == 0 ||
+        task->refine.evidence == SILR_EVIDENCE_LABEL || labelled == 0 ||
         (double)(first < labelled - first ? first : labelled - first) >= LOPSIDED * (double)labelled)
         return SILR_OK;
     if (!(odds = silr_alloc(labelled, sizeof *odds)))

@@ -5,6 +5,7 @@
  * The pseudo-sets are then part truth: set j holds u_j pseudo-labelled texts of purities Theta_j
  * and labelled ones that are pure, of mass omega l_j, so that the risk is told
  *     Theta'_j = (Theta_j u_j + omega l_j e_j) / (u_j + omega l_j),   rho'_j ~ u_j + omega l_j.
+ * With refine.evidence: sets they are the sets of sets.c, and the truth makes two of its own.
  * All models of an iteration go through the features together. */
 #include "refine/ours.h"
 #include <math.h>
@@ -130,19 +131,25 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
     const silr_loop *l = o->loop;
     const silr_variant *v = &o->variant[at];
     const double phi = fmin(l->task->refine.labelled_mass, 0.999); /* 1 would divide by 0 */
+    const bool by_sets = silr_ours_by_sets(o, v);
+    int *bin = by_sets ? silr_alloc(l->n_rows, sizeof *bin) : NULL;
+    const int *label = by_sets ? bin : v->label;
+    const int pure = by_sets ? (int)l->task->refine.sets : 0; /* the set of truth 0 */
     double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES], pi[SILR_MAX_CLASSES], n_learns = 0, omega;
-    silr_status st;
+    silr_status st = SILR_OK;
 
     for (size_t i = 0; i < l->sample.n; i++)
         n_learns += v->learns[i];
     omega = n_learns > 0
                 ? fmax(1, phi / (1 - phi) * ((double)o->n_covered - n_learns) / n_learns)
                 : 1;
-    if ((st = purities(o, v, omega, theta, pi, err)) != SILR_OK)
-        return st;
+    if (by_sets && !bin)
+        return silr_fail_memory(err);
+    if ((st = by_sets ? silr_ours_bins(o, v, bin, err) : purities(o, v, omega, theta, pi, err)) != SILR_OK)
+        goto done;
     for (size_t d = 0; d < l->n; d++)
         weight[d] = 1;
-    for (int f = 0; f < o->F; f++) {
+    for (int f = 0; f < o->F && st == SILR_OK; f++) {
         int *s = set + (size_t)f * l->n;
         silr_member *m = &members[f];
         for (size_t d = 0; d < l->n; d++)
@@ -150,22 +157,24 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
         for (size_t i = 0; i < o->n_train; i++) {
             uint32_t r = l->row_of[o->train[i]];
             if (o->F == 1 || o->fold[r] != f)
-                s[o->train[i]] = v->label[r];
+                s[o->train[i]] = label[r];
         }
         for (size_t i = 0; i < l->sample.n; i++) {
             uint32_t d = l->sample.doc[i];
             if (v->learns[i]) {
                 weight[d] = (float)omega;
                 if (o->F == 1 || o->fold[l->row_of[d]] != f)
-                    s[d] = l->sample.truth[i];
+                    s[d] = pure + l->sample.truth[i];
             }
         }
         *m = (silr_member){.set = s, .weight = weight};
-        if ((st = silr_risk_init(&m->risk, l->task->refine.risk, l->task->refine.loss, l->K, theta,
-                                 pi, l->task->refine.lambda, err)) != SILR_OK)
-            return st;
+        st = by_sets ? silr_ours_set_risk(o, v, bin, omega, &m->risk, err)
+                     : silr_risk_init(&m->risk, l->task->refine.risk, l->task->refine.loss, l->K,
+                                      theta, pi, l->task->refine.lambda, err);
     }
-    return SILR_OK;
+done:
+    silr_free(bin);
+    return st;
 }
 
 /* --- scores ----------------------------------------------------------------------------------- */
@@ -284,17 +293,16 @@ static silr_status add_scores(silr_ours *o, size_t first, size_t variants, silr_
     return st;
 }
 
-static double rate(const silr_task *task)
+static silr_train_opts options(const silr_loop *l, int iteration)
 {
-    return task->refine.learning_rate > 0 ? task->refine.learning_rate : SILR_SCORER_RATE;
-}
+    const silr_task *task = l->task;
+    const double rate = task->refine.learning_rate > 0 ? task->refine.learning_rate
+                                                       : l->classifier->rate[SILR_RECIPE_SILR];
 
-static silr_train_opts options(const silr_task *task, int iteration)
-{
     return (silr_train_opts){
         .adam = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .l2 = task->refine.l2},
         .schedule = SILR_LR_LINEAR,
-        .learning_rate = rate(task),
+        .learning_rate = rate,
         .steps = (int)task->refine.steps,
         .epochs = (int)task->refine.epochs,
         .batch = (size_t)task->refine.batch,
@@ -312,7 +320,7 @@ static silr_status train_variants(silr_ours *o, int iteration, size_t first, siz
 {
     const silr_loop *l = o->loop;
     const size_t F = (size_t)o->F, members = variants * F;
-    const silr_train_opts opts = options(l->task, iteration);
+    const silr_train_opts opts = options(l, iteration);
     silr_member *member = silr_calloc(members, sizeof *member);
     int *set = silr_alloc(members * l->n, sizeof *set);
     float *weight = silr_alloc(variants * l->n, sizeof *weight);

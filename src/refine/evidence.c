@@ -1,6 +1,6 @@
 /* evidence.c - whether the annotator's log-odds are used, and what they are (method.md B7).
  *
- * They are where refine.evidence says log-odds, the recipe is silr, there are two classes, nearly
+ * They are where refine.evidence says log-odds or sets, the recipe is silr, there are two classes, nearly
  * all texts with a label have them, and something tells where their zero belongs: labelled texts,
  * or a stated share of the first class. Else the labels are worked with, and the log says why. */
 #include "refine/loop.h"
@@ -87,7 +87,7 @@ silr_status silr_loop_evidence(silr_loop *l, silr_error *err)
 
     memcpy(l->sets, l->initial, l->n * sizeof *l->sets);
     if (l->K != 2 || l->task->refine.recipe != SILR_RECIPE_SILR ||
-        l->task->refine.evidence != SILR_EVIDENCE_LOG_ODDS)
+        l->task->refine.evidence == SILR_EVIDENCE_LABEL)
         return SILR_OK;
     if (!(logp = silr_alloc(l->n * 2, sizeof *logp)))
         return silr_fail_memory(err);

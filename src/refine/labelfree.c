@@ -13,8 +13,8 @@ static silr_status two_fold_scores(silr_loop *l, const silr_ours *o, float *z, s
     const double uniform[SILR_MAX_CLASSES * SILR_MAX_CLASSES] = {0};
     silr_train_opts opts = {
         .adam = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .l2 = l->task->refine.l2},
-        .schedule = SILR_LR_LINEAR, .learning_rate = SILR_SCORER_RATE, .steps = (int)l->task->refine.steps,
-        .gate = SILR_GATE_BATCH, .gate_decay = 0.9, .seed = (uint64_t)l->task->seed};
+        .schedule = SILR_LR_LINEAR, .learning_rate = l->classifier->rate[SILR_RECIPE_SILR],
+        .steps = (int)l->task->refine.steps, .gate = SILR_GATE_BATCH, .gate_decay = 0.9, .seed = (uint64_t)l->task->seed};
     silr_status st = set && docs && scores ? SILR_OK : silr_fail_memory(err);
 
     for (int f = 0; f < 2 && st == SILR_OK; f++) {

@@ -7,11 +7,6 @@
 #include "refine/recalibrate.h"
 #include "refine/stack.h"
 
-/* Adam's step for rows of length 1 (tf-idf). With refine.l2 = 0.0003 it measured best over real
- * labels: .02 underfits (rows of length 1 need a longer step than centred dense features, which is
- * what method.md's .02 was measured on), .3 overfits small corpora. refine.learning_rate overrides. */
-#define SILR_SCORER_RATE 0.12
-
 /* The recipe is run 1 + J times side by side: variant 0 learns from the whole labelled sample and
  * gives the result; variant j = 1..J never sees fold j of the sample and tells, on that fold, how
  * right the result is (label cross-fitting). Each variant trains one scorer a fold of the pool. */
@@ -59,6 +54,14 @@ silr_status silr_ours_start(const silr_ours *o, silr_variant *v, silr_error *err
 /* Keeps the start of variant 0 and how right it is for the report, as JSON under "recalibrated";
  * nothing where the original labels are the start. Fills o->recalibrated. */
 silr_status silr_ours_recalibrated(silr_ours *o, silr_error *err);
+
+/* sets.c, where refine.evidence is sets: a variant whose line could be had learns from sets of texts, the
+ * others from labels all the same. bin [n_rows]: set 0 .. m - 1 of each covered row. The risk: those, and
+ * m and m + 1 for texts labelled 0 and 1, with weight omega. */
+bool silr_ours_by_sets(const silr_ours *o, const silr_variant *v);
+silr_status silr_ours_bins(const silr_ours *o, const silr_variant *v, int *bin, silr_error *err);
+silr_status silr_ours_set_risk(const silr_ours *o, const silr_variant *v, const int *bin, double omega,
+                               silr_risk *out, silr_error *err);
 
 /* cross.c: one iteration's training and out-of-fold scores, added to zbar; and the blend. */
 silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, silr_error *err);

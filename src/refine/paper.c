@@ -278,13 +278,16 @@ static silr_status estimate(const paper *p, const int *label, silr_iteration *it
     return st;
 }
 
-static silr_train_opts options(const silr_task *task, int iteration)
+static silr_train_opts options(const silr_loop *l, int iteration)
 {
+    const silr_task *task = l->task;
+
     return (silr_train_opts){
         .adam = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
                  .weight_decay = task->refine.weight_decay},
         .schedule = SILR_LR_COSINE,
-        .learning_rate = task->refine.learning_rate > 0 ? task->refine.learning_rate : 0.05,
+        .learning_rate = task->refine.learning_rate > 0 ? task->refine.learning_rate
+                                                         : l->classifier->rate[SILR_RECIPE_PAPER],
         .warmup = task->refine.warmup,
         .epochs = (int)task->refine.epochs,
         .batch = (size_t)task->refine.batch,
@@ -304,7 +307,7 @@ static silr_status train(paper *p, const silr_priors *now, silr_iteration *it, s
     const size_t F = (size_t)p->F;
     silr_member *m = silr_calloc(F, sizeof *m);
     silr_train_log *logs = silr_calloc(F, sizeof *logs);
-    silr_train_opts o = options(l->task, it->iteration);
+    silr_train_opts o = options(l, it->iteration);
     silr_status st = m && logs ? members(p, now, m, err) : silr_fail_memory(err);
 
     if (st == SILR_OK && F > l->classifier->max_members)

@@ -271,6 +271,57 @@ static int iterations_for(const silr_loop *l)
     return T;
 }
 
+/* A changed encoder gives other features: what was refined with one is not gone on with by another. */
+static silr_status check_identity(const silr_loop *l, silr_error *err)
+{
+    silr_sha256 now;
+    silr_buf then = {0};
+    size_t stored = 0;
+    silr_status st;
+
+    if ((st = silr_classifier_identity(&now, l->task, err)) != SILR_OK || now.hex[0] == '\0' ||
+        (st = silr_store_get(l->store, "classifier.identity", &then, err)) != SILR_OK ||
+        (st = silr_store_iterations(l->store, &stored, err)) != SILR_OK)
+        goto done;
+    if (then.len == 64 && memcmp(then.data, now.hex, 64) == 0)
+        goto done;
+    if (then.len > 0 && stored > 0)
+        st = silr_fail(err, SILR_EINPUT,
+                       "the run was begun with another encoder: the files of %s have changed since "
+                       "(SHA-256 %.12s then, %.12s now); use another --out, or delete the folder",
+                       l->task->classifier.model, then.data, now.hex);
+    else
+        st = silr_store_set(l->store, "classifier.identity", now.hex, 64, err);
+done:
+    silr_buf_clear(&then);
+    return st;
+}
+
+static silr_status make_classifier(silr_loop *l, silr_error *err)
+{
+    char *run = silr_path_dir(l->classifier_dir);
+    silr_status st = run ? check_identity(l, err) : silr_fail_memory(err);
+
+    silr_progress("features", 0, 0);
+    if (st == SILR_OK)
+        st = silr_classifier_new(&l->classifier, l->task, l->corpus, run, err);
+    silr_free(run);
+    return st;
+}
+
+/* theta, pi and the verdict on them before the features, which may take hours; but for theta without
+ * labels, which is estimated with the classifier. */
+static silr_status prepare(silr_loop *l, const silr_refine_opts *opts, silr_error *err)
+{
+    const bool first = l->task->labelled.kind == SILR_LABELLED_NONE;
+    silr_status st;
+
+    if ((first && (st = make_classifier(l, err)) != SILR_OK) || (st = start_priors(l, err)) != SILR_OK ||
+        (st = judge_start(l, opts, err)) != SILR_OK)
+        return st;
+    return first ? SILR_OK : make_classifier(l, err);
+}
+
 silr_status silr_refine(const silr_task *task, const silr_corpus *corpus, silr_store *store,
                         const char *classifier_dir, const silr_refine_opts *opts, silr_error *err)
 {
@@ -290,9 +341,7 @@ silr_status silr_refine(const silr_task *task, const silr_corpus *corpus, silr_s
         (st = find_rows(&l, err)) != SILR_OK || (st = silr_loop_evidence(&l, err)) != SILR_OK ||
         (st = find_sample(&l, err)) != SILR_OK)
         goto done;
-    silr_progress("features", 0, 0);
-    if ((st = silr_classifier_new(&l.classifier, task, corpus, err)) != SILR_OK ||
-        (st = start_priors(&l, err)) != SILR_OK || (st = judge_start(&l, opts, err)) != SILR_OK)
+    if ((st = prepare(&l, opts, err)) != SILR_OK)
         goto done;
     l.iterations = iterations_for(&l);
     if ((st = silr_store_iterations(store, &stored, err)) != SILR_OK)

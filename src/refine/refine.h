@@ -12,7 +12,8 @@ typedef struct {
     bool force; /* go on where the verdict refuses */
 } silr_refine_opts;
 
-/* classifier_dir: where the deployed classifier is written. */
+/* classifier_dir: where the deployed classifier is written; what a classifier keeps for itself lies
+ * beside that folder. */
 silr_status silr_refine(const silr_task *task, const silr_corpus *corpus, silr_store *store,
                         const char *classifier_dir, const silr_refine_opts *opts, silr_error *err);
 

@@ -148,16 +148,48 @@ static void settings(silr_buf *b, const silr_task *task)
     silr_buf_clear(&value);
 }
 
+/* Of classifier frozen: what its vectors came from, out of the classifier's own model.json. */
+static void encoder(silr_buf *b, const char *dir)
+{
+    static const char *const keys[] = {"encoder", "encoder_path", "encoder_sha256", "dim", "pooling",
+                                       "max_tokens", "hidden"};
+    char *path = silr_path_join(dir, "model.json");
+    json_t *model = path ? json_load_file(path, 0, NULL) : NULL;
+    bool first = true;
+
+    b->failed |= !path;
+    silr_buf_puts(b, ",\"encoder\":{");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *v = json_object_get(model, keys[i]);
+        if (!v)
+            continue;
+        silr_buf_puts(b, first ? "" : ",");
+        if (json_is_integer(v))
+            silr_buf_printf(b, "\"%s\":%lld", keys[i], (long long)json_integer_value(v));
+        else
+            text(b, keys[i], json_string_value(v));
+        first = false;
+    }
+    silr_buf_puts(b, first ? "" : ",");
+    silr_buf_puts(b, "\"vectors\":\"binary16\"}");
+    json_decref(model);
+    silr_free(path);
+}
+
 /* The files of the saved classifier, by name, with their hashes. */
 static void classifier(silr_buf *b, const silr_facts *f)
 {
+    const bool frozen = f->task->classifier.kind == SILR_CLASSIFIER_FROZEN;
     char *dir = silr_path_join(f->dir, "classifier");
     struct dirent **entry = NULL;
     int n = dir ? scandir(dir, &entry, NULL, alphasort) : -1;
     bool first = true;
 
     b->failed |= !dir;
-    silr_buf_puts(b, "{\"kind\":\"ngram\",\"files\":{");
+    silr_buf_printf(b, "{\"kind\":\"%s\"", frozen ? "frozen" : "ngram");
+    if (frozen && dir)
+        encoder(b, dir);
+    silr_buf_puts(b, ",\"files\":{");
     for (int i = 0; i < n; i++) {
         char *path = silr_path_join(dir, entry[i]->d_name);
         struct stat info;

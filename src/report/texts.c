@@ -157,7 +157,7 @@ static silr_status load(const silr_facts *f, silr_model **m, silr_error *err)
     if (!dir)
         return silr_fail_memory(err);
     if (silr_file_exists(dir))
-        st = silr_model_load(m, dir, err);
+        st = silr_model_open(m, dir, &(silr_model_opts){.no_encoder = true}, err);
     if (st == SILR_OK && *m && silr_model_classes(*m) != f->K) {
         silr_model_free(*m);
         *m = NULL;

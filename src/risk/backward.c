@@ -7,6 +7,7 @@
  *     K classes     1 - p_k    dR/dz_m = -p_m (W_m - sum_k W_k p_k)
  *                   -log p_k   dR/dz_m = p_m sum_k W_k - W_m */
 #include "risk/losses.h"
+#include "risk/um.h"
 
 static void backward_two(const risk_block *b, const silr_gated *g, silr_loss_kind loss, float *out,
                          size_t stride)
@@ -47,6 +48,10 @@ void silr_risk_backward(const silr_risk *r, const silr_gated *g, size_t n, const
 {
     risk_block b;
 
+    if (r->sets > 0) {
+        silr_um_backward(r, g, n, scores, stride, set, weight, dscores);
+        return;
+    }
     for (size_t i = 0; i < n; i += b.n) {
         silr_risk_gather(&b, r->K, i, n, scores, stride, set, weight);
         silr_risk_probs(&b, r->K);

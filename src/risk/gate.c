@@ -27,6 +27,7 @@
  *
  * Before editing: f is not linear, so sum over micro-batches, threads, ranks first; gate once. */
 #include "risk/risk.h"
+#include "risk/um.h"
 #include <math.h>
 #include <string.h>
 
@@ -86,6 +87,10 @@ void silr_risk_gate(const silr_risk *r, const silr_risk_sums *s, silr_gate *gate
     int K = r->K;
 
     memset(out, 0, sizeof *out);
+    if (r->sets > 0) {
+        silr_um_gate(s, out);
+        return;
+    }
     means(mean, s, K);
     if (gate)
         gate_update(gate, s, mean, K);

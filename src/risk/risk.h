@@ -10,7 +10,7 @@
  *     silr_risk_gate     once: the value, and what each text's loss counts in the gradient
  *     silr_risk_backward d(value)/d(score) for each text
  *
- * Sources: method.md A2 (paper's eqs.), B1, B2 (moving-average gate), B6 (K classes). */
+ * Sources: method.md A2 (paper's eqs.), B1, B2 (moving-average gate), B6 (K classes), B7 (m sets). */
 #ifndef SILR_RISK_H
 #define SILR_RISK_H
 
@@ -29,12 +29,22 @@ typedef struct {
     double c[SILR_RISK_CLASSES * SILR_RISK_CLASSES]; /* [k][j]; PN: unused */
     double smallest_singular; /* of Theta before any repair; report it */
     double mixed;             /* share of the diagonal prior mixed in (B6); 0: none */
+    int sets;                 /* over 0: U^m (um.c) with so many sets; kind, loss, lambda, c: unused */
+    double plus[SILR_RISK_CLASSES], minus[SILR_RISK_CLASSES]; /* A_j, B_j of um.c */
+    double all_plus, all_minus;
 } silr_risk;
 
 /* theta[j*K+k], pi[k]. K = 2: D is clamped to >= 0.02 (D1). K > 2: ridge inverse of B6 with
  * repair. SILR_EDOMAIN: Theta cannot be inverted (K = 2: theta_p <= theta_n). */
 silr_status silr_risk_init(silr_risk *r, silr_risk_kind kind, silr_loss_kind loss, int K,
                            const double *theta, const double *pi, double lambda, silr_error *err);
+/* Two classes, m sets (at most SILR_RISK_CLASSES): theta[j] = P(class 0 | set j), rho[j] the set's mass,
+ * pi the share of class 0. In all that follows set[i] is then one of 0 .. m - 1, no gate is used, and
+ * sums hold the mean loss alone. SILR_EINPUT: m; SILR_EDOMAIN: pi is 0 or 1. */
+silr_status silr_risk_init_sets(silr_risk *r, int m, const double *theta, const double *rho,
+                                double pi, silr_error *err);
+/* l_j(z), and its slope dl_j/dz. */
+double silr_risk_set_loss(const silr_risk *r, double z, int j, double *slope);
 /* The exact coefficients a, b, c, d of A2, without a clamp; for tests and docs. */
 void silr_risk_coefficients(double theta_p, double theta_n, double pi, double abcd[4]);
 

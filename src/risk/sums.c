@@ -7,6 +7,7 @@
  * when Theta is nearly singular its inverse is large, and a part of the risk near zero would
  * change sign, and f its branch, with the order of adding floats. */
 #include "risk/losses.h"
+#include "risk/um.h"
 #include <string.h>
 
 void silr_risk_sums_clear(silr_risk_sums *s)
@@ -76,6 +77,10 @@ void silr_risk_add(const silr_risk *r, silr_risk_sums *s, size_t n, const float 
     risk_block b;
     two_sums two;
 
+    if (r->sets > 0) {
+        silr_um_add(r, s, n, scores, stride, set, weight);
+        return;
+    }
     memset(&two, 0, sizeof two);
     for (size_t i = 0; i < n;) {
         i += silr_risk_gather(&b, r->K, i, n, scores, stride, set, weight);

@@ -2,6 +2,7 @@
  *
  * Reads like the equations: losses, sums, gate (shared: gate.c is double throughout), gradient. */
 #include "risk/risk.h"
+#include "risk/um.h"
 #include <math.h>
 
 /* p_k and l_k of one text. */
@@ -48,6 +49,8 @@ double silr_risk_value(const silr_risk *r, size_t n, const double *scores, const
     int K = r->K;
     size_t width = K == 2 ? 1 : (size_t)K;
 
+    if (r->sets > 0)
+        return silr_um_value(r, n, scores, set, weight, grad);
     silr_risk_sums_clear(&s);
     for (size_t i = 0; i < n; i++) {
         double w = weight ? weight[i] : 1;

@@ -82,8 +82,10 @@ static silr_status in_batches(errand *e, silr_annotator *a, const uint32_t *docs
     silr_session *s = e->s;
     silr_status st = SILR_OK;
 
-    for (size_t i = 0; st == SILR_OK && i < n; i += BATCH) {
-        size_t m = n - i < BATCH ? n - i : BATCH;
+    const size_t batch = a->batch > 0 ? a->batch : BATCH;
+
+    for (size_t i = 0; st == SILR_OK && i < n; i += batch) {
+        size_t m = n - i < batch ? n - i : batch;
         silr_progress("annotating", i, n);
         if (silr_cancelled())
             return silr_fail(err, SILR_ECANCEL, "interrupted; %zu of %zu texts are annotated", i, n);
@@ -98,9 +100,50 @@ static silr_status in_batches(errand *e, silr_annotator *a, const uint32_t *docs
     return st;
 }
 
+/* A model file that has changed since it labelled the first texts must not label the rest. */
+static silr_status same_identity(errand *e, const char *identity, silr_error *err)
+{
+    char name[64];
+    silr_buf kept = {0};
+    silr_status st;
+
+    if (!identity || !e->s->store)
+        return SILR_OK;
+    snprintf(name, sizeof name, "annotator identity %d", e->source);
+    st = silr_store_get(e->s->store, name, &kept, err);
+    if (st == SILR_OK && kept.len == 0)
+        st = silr_store_set(e->s->store, name, identity, strlen(identity), err);
+    else if (st == SILR_OK && (kept.len != strlen(identity) || memcmp(kept.data, identity, kept.len) != 0))
+        st = silr_fail(err, SILR_EINPUT, "the file of %s is another than the one that labelled the first "
+                       "texts of this run: put that back, or begin a new run (--out)",
+                       silr_task_annotator(e->task));
+    silr_buf_clear(&kept);
+    return st;
+}
+
+/* The labels of the rounds before this one; yours, [round] arrays. */
+static silr_status former_rounds(errand *e, int ***out, silr_error *err)
+{
+    const size_t n = silr_corpus_size(e->s->corpus);
+    silr_status st = SILR_OK;
+
+    *out = NULL;
+    if (e->round == 0 || !e->s->store || e->task->annotator.kind != SILR_ANNOTATOR_LOCAL)
+        return SILR_OK;
+    if (!(*out = silr_calloc((size_t)e->round, sizeof **out)))
+        return silr_fail_memory(err);
+    for (int r = 0; st == SILR_OK && r < e->round; r++)
+        st = ((*out)[r] = silr_alloc(n + 1, sizeof ***out))
+                 ? silr_store_annotations(e->s->store, e->source - e->round + r, n, (*out)[r], NULL,
+                                          NULL, err)
+                 : silr_fail_memory(err);
+    return st;
+}
+
 static silr_status ask(errand *e, const uint32_t *docs, size_t n, silr_error *err)
 {
     silr_session *s = e->s;
+    int **former = NULL;
     silr_annotator_means means = {.ledger = s->store ? silr_store_ledger(s->store) : NULL,
                                   .round = e->round};
     silr_annotator *a = NULL;
@@ -110,12 +153,20 @@ static silr_status ask(errand *e, const uint32_t *docs, size_t n, silr_error *er
     means.example = shown.n > 0 ? shown.example : NULL;
     means.n_examples = shown.n;
     if (st == SILR_OK)
+        st = former_rounds(e, &former, err);
+    means.former = (const int *const *)former;
+    if (st == SILR_OK)
         st = silr_annotator_new(&a, e->task, &means, err);
+    if (st == SILR_OK)
+        st = same_identity(e, a->identity, err);
     if (st == SILR_OK)
         st = a->commits ? a->annotate(a, s->corpus, docs, n, keep, e, err)
                         : in_batches(e, a, docs, n, err);
     silr_annotator_free(a);
     silr_shown_clear(&shown);
+    for (int r = 0; former && r < e->round; r++)
+        silr_free(former[r]);
+    silr_free(former);
     return st;
 }
 
@@ -167,7 +218,7 @@ static silr_status note_held(errand *e, silr_error *err)
 /* An annotator and its rounds of self-refinement. */
 static silr_status with_rounds(errand e, int member, silr_error *err)
 {
-    int rounds = e.task->annotator.kind == SILR_ANNOTATOR_CHAT
+    int rounds = silr_task_prompts(e.task)
                      ? (int)e.task->annotator.chat.self_refine : 0;
     silr_status st = note_held(&e, err);
 

@@ -6,7 +6,7 @@
 silr_status silr_shown_make(silr_shown *out, const silr_task *task, const silr_corpus *c,
                             const silr_examples *e, silr_error *err)
 {
-    size_t n = task->annotator.kind == SILR_ANNOTATOR_CHAT
+    size_t n = silr_task_prompts(task)
                    ? (size_t)task->annotator.chat.draw_examples : 0;
 
     *out = (silr_shown){0};

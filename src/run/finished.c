@@ -1,9 +1,10 @@
 /* finished.c - is there anything to do?
  *
  * A run's outcome is a function of its inputs: the task, the bytes of the corpus, of the labelled
- * file and of the lexicon, and the program. A finished run keeps the hash of all that. When it is
+ * file, of the lexicon and of the encoder, and the program. A finished run keeps the hash of all that. When it is
  * the same today and every output is in its place, there is nothing to do, and that is found out by
  * hashing files: 100,000 texts need neither be parsed nor labelled for it. */
+#include "classify/classifier.h"
 #include "run/internal.h"
 #include <string.h>
 #include <time.h>
@@ -45,7 +46,7 @@ static silr_status add_file(silr_buf *b, const silr_task *task, const char *what
 silr_status silr_fingerprint(silr_sha256 *out, const silr_task *task, silr_error *err)
 {
     silr_buf b = {0};
-    silr_sha256 corpus;
+    silr_sha256 corpus, encoder;
     silr_status st = SILR_OK;
 
     out->hex[0] = '\0';
@@ -55,6 +56,10 @@ silr_status silr_fingerprint(silr_sha256 *out, const silr_task *task, silr_error
     if ((st = silr_corpus_digest_files(&corpus, task, err)) != SILR_OK)
         goto done;
     silr_buf_printf(&b, "silr %s\ntask %s\ncorpus %s\n", silr_version(), task->hash.hex, corpus.hex);
+    if ((st = silr_classifier_identity(&encoder, task, err)) != SILR_OK)
+        goto done;
+    if (encoder.hex[0])
+        silr_buf_printf(&b, "encoder %s\n", encoder.hex);
     if ((st = add_file(&b, task, "labelled", task->labelled.file, err)) != SILR_OK ||
         (st = add_file(&b, task, "lexicon", task->annotator.lexicon, err)) != SILR_OK)
         goto done;

@@ -35,6 +35,17 @@ static silr_status open_ledger(silr_store **store, silr_ledger **own, silr_ledge
     return st;
 }
 
+/* The prompt as it would be sent, or put before a model in this process. */
+static silr_status words_of(silr_prompt **out, const silr_task *task, const silr_shown *shown,
+                            silr_error *err)
+{
+    const silr_example *example = shown->n > 0 ? shown->example : NULL;
+
+    if (task->annotator.kind == SILR_ANNOTATOR_LOCAL && task->annotator.talk == SILR_TALK_PAGE)
+        return silr_prompt_page(out, task, example, shown->n, err);
+    return silr_prompt_new(out, task, example, shown->n, true, err);
+}
+
 silr_status silr_session_plan(const silr_session *s, const silr_task *task, const char *dir,
                               silr_plan *plan, silr_buf *prompt, silr_error *err)
 {
@@ -58,9 +69,7 @@ silr_status silr_session_plan(const silr_session *s, const silr_task *task, cons
         if (!silr_corpus_empty(s->corpus, i) && !held[i])
             texts.docs[job.n++] = (uint32_t)i;
     st = silr_chat_plan(plan, task, ledger, shown.n ? shown.example : NULL, shown.n, &job, err);
-    if (st == SILR_OK && job.n > 0 &&
-        (st = silr_prompt_new(&words, task, shown.n ? shown.example : NULL, shown.n, true, err)) ==
-            SILR_OK) {
+    if (st == SILR_OK && job.n > 0 && (st = words_of(&words, task, &shown, err)) == SILR_OK) {
         const char *text = silr_corpus_text(s->corpus, texts.docs[0], &len);
         silr_prompt_show(words, text, len, prompt);
     }

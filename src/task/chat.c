@@ -238,32 +238,70 @@ static silr_status check_url(task_box *b, const char *url, silr_error *err)
     return SILR_OK;
 }
 
+/* What chat and local have in common. */
+static silr_status check_prompt(task_box *b, silr_error *err)
+{
+    const silr_chat_settings *c = &b->task.annotator.chat;
+    node at = silr_task_place(b, "annotator.answers");
+
+    if (c->answers == SILR_ANSWERS_TRUE_FALSE && b->task.n_classes != 2)
+        return silr_task_fail(b, &at, err, "annotator.answers: true-false tells two classes apart, and "
+                              "there are %zu: use names", b->task.n_classes);
+    at = silr_task_place(b, "annotator.prompt");
+    if (c->prompt_template && !strstr(c->prompt_template, "{text}"))
+        return silr_task_fail(b, &at, err, "annotator.prompt has no {text}: the model would not see "
+                              "what to label");
+    return SILR_OK;
+}
+
+/* A model in process computes how likely each class is: there is nothing to draw or to format. */
+static silr_status check_local(task_box *b, silr_error *err)
+{
+    const silr_chat_settings *c = &b->task.annotator.chat;
+    node at = silr_task_place(b, "annotator.samples");
+
+    if (c->samples > 1)
+        return silr_task_fail(b, &at, err, "annotator.samples is for chat: a local model's answer is "
+                              "computed, not drawn, and comes with its probability");
+    at = silr_task_place(b, "annotator.batch");
+    if (c->batch)
+        return silr_task_fail(b, &at, err, "annotator.batch is for chat: a local model has no Batch API");
+    at = silr_task_place(b, "annotator.format");
+    if (c->format == SILR_REPLY_JSON)
+        return silr_task_fail(b, &at, err, "annotator.format: json is for chat: of a local model the "
+                              "probabilities of the classes' names are computed; use text");
+    return check_prompt(b, err);
+}
+
 silr_status silr_task_check_chat(task_box *b, silr_error *err)
 {
     const silr_chat_settings *c = &b->task.annotator.chat;
     node at = silr_task_place(b, "annotator.kind");
     silr_status st;
+    const bool local = b->task.annotator.kind == SILR_ANNOTATOR_LOCAL;
 
-    if (b->task.annotator.kind != SILR_ANNOTATOR_CHAT)
+    if (!silr_task_prompts(&b->task))
         return SILR_OK;
     if (!c->model)
-        return silr_task_fail(b, &at, err, "annotator.model is missing: name the model, as in "
+        return silr_task_fail(b, &at, err, local ? "annotator.model is missing: name the model's file or "
+                              "folder, as in {kind: local, model: SmolLM2-135M-Instruct.Q4_1.gguf}"
+                              : "annotator.model is missing: name the model, as in "
                               "{kind: chat, model: gpt-4o-mini}");
+    if (local)
+        return check_local(b, err);
     if (c->url && (st = check_url(b, c->url, err)) != SILR_OK)
         return st;
-    at = silr_task_place(b, "annotator.answers");
-    if (c->answers == SILR_ANSWERS_TRUE_FALSE && b->task.n_classes != 2)
-        return silr_task_fail(b, &at, err, "annotator.answers: true-false tells two classes apart, and "
-                              "there are %zu: use names", b->task.n_classes);
+    if ((st = check_prompt(b, err)) != SILR_OK)
+        return st;
     at = silr_task_place(b, "annotator.samples");
     if (c->samples > 1 && !(c->temperature > 0))
         return silr_task_fail(b, &at, err, "annotator.samples is %lld at temperature 0, which gives the "
                               "same answer each time: set annotator.temperature, 0.7 for example",
                               (long long)c->samples);
-    at = silr_task_place(b, "annotator.prompt");
-    if (c->prompt_template && !strstr(c->prompt_template, "{text}"))
-        return silr_task_fail(b, &at, err, "annotator.prompt has no {text}: the model would not see "
-                              "what to label");
+    at = silr_task_place(b, "annotator.calibrate");
+    if (c->calibrate == SILR_CALIBRATE_CONTEXTUAL && (!c->logprobs || c->samples > 1))
+        return silr_task_fail(b, &at, err, "annotator.calibrate: contextual works on log-probabilities: "
+                              "it needs annotator.logprobs: true and annotator.samples: 1");
     at = silr_task_place(b, "annotator.max_cost");
     if (c->max_cost > 0) {
         bool priced = false;

@@ -4,14 +4,18 @@
 #include <math.h>
 #include <string.h>
 
-/* Defaults that depend on refine.recipe. A new recipe is a new column. */
+/* Defaults that depend on refine.recipe, or on classifier.kind. A new recipe, a new kind is a new
+ * column. */
 static const struct {
-    const char *path, *value[2]; /* silr, paper */
-} by_recipe[] = {
-    {"refine.gate", {"average", "batch"}},
-    {"refine.iterations", {"3", "5"}},
-    {"refine.batch", {"0", "16"}},
-    {"refine.folds", {"4", "1"}},
+    const char *path;
+    bool kind;
+    const char *value[2]; /* silr, paper; or ngram, frozen */
+} by_choice[] = {
+    {"refine.gate", false, {"average", "batch"}},
+    {"refine.iterations", false, {"3", "5"}},
+    {"refine.batch", false, {"0", "16"}},
+    {"refine.folds", false, {"4", "1"}},
+    {"refine.l2", true, {"0.0003", "0.01"}},
 };
 
 /* Where a setting stands, so that a complaint about the whole still names a line. */
@@ -30,19 +34,20 @@ node silr_task_place(const task_box *b, const char *path)
     return v;
 }
 
-static silr_status apply_recipe(task_box *b, silr_error *err)
+static silr_status apply_choices(task_box *b, silr_error *err)
 {
     silr_status st;
 
-    for (size_t r = 0; r < sizeof by_recipe / sizeof *by_recipe; r++) {
+    for (size_t r = 0; r < sizeof by_choice / sizeof *by_choice; r++) {
+        const int choice = by_choice[r].kind ? (int)b->task.classifier.kind : (int)b->task.refine.recipe;
+        const char *value = by_choice[r].value[choice];
         node v = {.kind = NODE_SCALAR, .plain = true};
         const silr_knob *k;
         size_t i;
-        if (!(k = silr_knob_find(by_recipe[r].path, &i)) || b->knob_origin[i].line ||
+        if (!(k = silr_knob_find(by_choice[r].path, &i)) || b->knob_origin[i].line ||
             b->knob_origin[i].flag)
             continue;
-        v.text = silr_arena_strndup(&b->arena, by_recipe[r].value[b->task.refine.recipe],
-                                    strlen(by_recipe[r].value[b->task.refine.recipe]));
+        v.text = silr_arena_strndup(&b->arena, value, strlen(value));
         if (!v.text)
             return silr_fail_memory(err);
         v.len = strlen(v.text);
@@ -112,6 +117,12 @@ silr_status silr_task_check_annotator(task_box *b, silr_error *err)
         return silr_task_fail(b, &at, err,
                               "annotator.log_odds tells two classes apart, and there are %zu",
                               t->n_classes);
+    at = silr_task_place(b, "refine.evidence");
+    if (t->refine.evidence == SILR_EVIDENCE_SETS && t->n_classes != 2)
+        return silr_task_fail(b, &at, err,
+                              "refine.evidence: sets parts the texts by the log-odds of two classes, and "
+                              "there are %zu: use label",
+                              t->n_classes);
     return silr_task_check_chat(b, err);
 }
 
@@ -171,6 +182,11 @@ static silr_status check_numbers(task_box *b, silr_error *err)
                               split[0] + split[1] + split[2]);
     if (split[0] <= 0)
         return silr_task_fail(b, &at, err, "corpus.split.train is 0: nothing to learn from");
+    at = silr_task_place(b, "classifier.kind");
+    if (t->classifier.kind == SILR_CLASSIFIER_FROZEN && !t->classifier.model)
+        return silr_task_fail(b, &at, err,
+                              "classifier.kind is frozen and classifier.model is missing: name the "
+                              "folder of an encoder, for example model: models/all-MiniLM-L6-v2");
     at = silr_task_place(b, "classifier.word_max");
     if (t->classifier.word_max == 0 && t->classifier.char_max == 0)
         return silr_task_fail(b, &at, err,
@@ -187,7 +203,7 @@ silr_status silr_task_check(task_box *b, silr_error *err)
 {
     silr_status st;
 
-    if ((st = check_presence(b, err)) != SILR_OK || (st = apply_recipe(b, err)) != SILR_OK ||
+    if ((st = check_presence(b, err)) != SILR_OK || (st = apply_choices(b, err)) != SILR_OK ||
         (st = silr_task_check_annotator(b, err)) != SILR_OK || (st = check_given(b, err)) != SILR_OK ||
         (st = silr_task_read_members(b, err)) != SILR_OK)
         return st;

@@ -26,9 +26,7 @@ const char *const silr_task_list_path[LIST_N] = {
 static const struct {
     const char *path, *value, *use;
 } later[] = {
-    {"annotator.kind", "local", "chat, with a server of your own"},
-    {"classifier.kind", "frozen", "ngram"},
-    {"classifier.kind", "qlora", "ngram"},
+    {"classifier.kind", "qlora", "frozen, or ngram"},
 };
 
 const silr_knob *silr_knob_find(const char *path, size_t *index)

@@ -8,19 +8,34 @@
 
 enum { MAX_MEMBERS = 16 };
 
+/* The file's name, without the folders above it. */
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash && slash[1] ? slash + 1 : path;
+}
+
 const char *silr_task_annotator(const silr_task *task)
 {
-    static const char *const kinds[] = {"column", "rules", "chat", "several"};
+    static const char *const kinds[] = {"column", "rules", "chat", "local", "several"};
 
     if (task->annotator.name)
         return task->annotator.name;
     if (task->annotator.kind == SILR_ANNOTATOR_CHAT && task->annotator.chat.model)
         return task->annotator.chat.model;
+    if (task->annotator.kind == SILR_ANNOTATOR_LOCAL && task->annotator.chat.model)
+        return last_part(task->annotator.chat.model);
     if (task->annotator.kind == SILR_ANNOTATOR_COLUMN && task->annotator.column)
         return task->annotator.column;
     if (task->annotator.kind == SILR_ANNOTATOR_COLUMN && task->annotator.log_odds)
         return task->annotator.log_odds;
     return kinds[task->annotator.kind];
+}
+
+bool silr_task_prompts(const silr_task *task)
+{
+    return task->annotator.kind == SILR_ANNOTATOR_CHAT || task->annotator.kind == SILR_ANNOTATOR_LOCAL;
 }
 
 const silr_task *silr_task_in_use(const silr_task *task)
@@ -34,11 +49,11 @@ const silr_task *silr_task_in_use(const silr_task *task)
 bool silr_task_asks(const silr_task *task)
 {
     const silr_task *used = silr_task_in_use(task);
-    bool asks = used->annotator.kind == SILR_ANNOTATOR_CHAT;
+    bool asks = silr_task_prompts(used);
 
     for (size_t i = 0; used->annotator.kind == SILR_ANNOTATOR_SEVERAL &&
                        i < used->annotator.n_members; i++)
-        asks = asks || used->annotator.member[i]->annotator.kind == SILR_ANNOTATOR_CHAT;
+        asks = asks || silr_task_prompts(used->annotator.member[i]);
     return asks;
 }
 

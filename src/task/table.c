@@ -2,18 +2,24 @@
  *
  * Defaults, ranges, checks, --set, `run --show`, --help and docs/reference.md all come from here:
  * to add a knob, add its member to struct silr_task and its row below. "recipe" as a default means
- * that check.c chooses by refine.recipe. The last column says whether the knob is part of the
+ * that check.c chooses, by refine.recipe or by classifier.kind. The last column says whether the knob is part of the
  * task's hash: what cannot change a result is not. */
 #include "task/inside.h"
 
 static const char *const formats[] = {"auto", "jsonl", "csv", "tsv", "fasttext", "plain", NULL};
-static const char *const annotators[] = {"column", "rules", "chat", "several", NULL};
+static const char *const annotators[] = {"column", "rules", "chat", "local", "several", NULL};
+static const char *const talks[] = {"auto", "none", "chatml", "llama2", "llama3", "mistral", "gemma",
+                                    "phi3", "zephyr", NULL};
+static const char *const kept[] = {"auto", "f32", "as-filed", NULL};
 static const char *const answers[] = {"names", "true-false", NULL};
 static const char *const replies[] = {"text", "json", NULL};
 static const char *const auths[] = {"bearer", "api-key", "none", NULL};
 static const char *const combines[] = {"majority", "dawid-skene", "each", NULL};
-static const char *const evidences[] = {"log-odds", "label", NULL};
-static const char *const classifiers[] = {"ngram", NULL};
+static const char *const calibrates[] = {"none", "contextual", NULL};
+static const char *const evidences[] = {"log-odds", "label", "sets", NULL};
+static const char *const classifiers[] = {"ngram", "frozen", NULL};
+static const char *const heads[] = {"linear", "mlp", NULL};
+static const char *const poolings[] = {"auto", "mean", "cls", "last", NULL};
 static const char *const weights[] = {"tfidf", "logcount", "binary", NULL};
 static const char *const recipes[] = {"silr", "paper", NULL};
 static const char *const metrics[] = {"accuracy", "balanced", NULL};
@@ -89,8 +95,8 @@ static const silr_knob knobs[] = {
          "CSV or JSONL file with the columns id and label: hand-checked labels.", true),
 
     {"annotator.kind", SILR_KNOB_ENUM, AT(annotator.kind), NULL, 0, 0, annotators,
-     "Where the first labels come from: a column of the corpus, rules, a language model, or several "
-     "of these.",
+     "Where the first labels come from: a column of the corpus, rules, a language model behind an "
+     "endpoint (chat) or in this process (local), or several of these.",
      true},
     TEXT("annotator.name", annotator.name,
          "Name in tables of several annotators; default: the model, the column or the kind.", true),
@@ -112,19 +118,19 @@ static const silr_knob knobs[] = {
          "chat: base address of the endpoint, as in http://localhost:8080/v1; default: the variable "
          "OPENAI_BASE_URL, else OpenAI's.",
          true),
-    TEXT("annotator.model", annotator.chat.model, "chat: name of the model.", true),
+    TEXT("annotator.model", annotator.chat.model, "chat: name of the model. local: its file (GGUF) or folder.", true),
     TEXT("annotator.key_env", annotator.chat.key_env,
          "chat: the environment variable that holds the key; default OPENAI_API_KEY.", false),
     SETTING("annotator.auth", annotator.chat.auth, "bearer", auths,
             "chat: how the key is sent: as Authorization: Bearer, as api-key, or not at all."),
     TEXT("annotator.instruction", annotator.chat.instruction,
-         "chat: what the model is told first; default: silr's own words.", true),
+         "chat, local: what the model is told first; default: silr's own words.", true),
     TEXT("annotator.prompt", annotator.chat.prompt_template,
-         "chat: a template for the whole prompt with {instruction}, {question}, {classes}, "
+         "chat, local: a template for the whole prompt with {instruction}, {question}, {classes}, "
          "{examples} and {text}; default: silr's own.",
          true),
     CHOICE("annotator.answers", annotator.chat.answers, "names", answers,
-           "chat: what the model answers with: names of classes, or (two classes) true and false."),
+           "chat, local: what the model answers with: names of classes, or (two classes) true and false."),
     CHOICE("annotator.format", annotator.chat.format, "text", replies,
            "chat: the answer as a word, or as JSON by a schema, where the server knows how."),
     REAL("annotator.temperature", annotator.chat.temperature, "0", 0, 2,
@@ -135,13 +141,15 @@ static const silr_knob knobs[] = {
           "chat: tokens on top for a model that thinks before it answers.", true),
     SWITCH("annotator.logprobs", annotator.chat.logprobs, "true",
            "chat: ask for log-probabilities where the server has them."),
+    CHOICE("annotator.calibrate", annotator.chat.calibrate, "none", calibrates,
+           "chat, local: contextual asks once without a text and takes those log-probabilities off all others."),
     WHOLE("annotator.top_logprobs", annotator.chat.top_logprobs, "20", 0, 100,
           "chat: how many alternatives of a token to ask for; less where the server allows less.",
           true),
     WHOLE("annotator.samples", annotator.chat.samples, "1", 1, 100,
           "chat: answers a text; their majority is the label, its share the confidence.", true),
     WHOLE("annotator.self_refine", annotator.chat.self_refine, "0", 0, 20,
-          "chat: rounds in which the model checks its own answer, measured beside refinement.", true),
+          "chat, local: rounds in which the model checks its own answer, measured beside refinement.", true),
     WHOLE("annotator.concurrency", annotator.chat.concurrency, "64", 1, 4096,
           "chat: most requests at once; silr finds out how many the server bears.", false),
     WHOLE("annotator.retries", annotator.chat.retries, "8", 0, 100,
@@ -160,7 +168,7 @@ static const silr_knob knobs[] = {
     LIMIT("annotator.max_failed", annotator.chat.max_failed, "0.01", 0, 1,
           "chat: share of texts without an answer that is tolerated; they are in failed.jsonl."),
     TEXT("annotator.cache", annotator.chat.cache,
-         "chat: file that shares answers between runs; nothing in it is asked again.", false),
+         "chat: file that shares answers between runs, those at the same time too; nothing is asked twice.", false),
     QUIET("annotator.batch", annotator.chat.batch, "false",
           "chat: ask through the Batch API: cheaper, and slow."),
     WHOLE("annotator.batch_lines", annotator.chat.batch_lines, "50000", 1, 50000,
@@ -170,13 +178,23 @@ static const silr_knob knobs[] = {
     LIMIT("annotator.batch_discount", annotator.chat.batch_discount, "0.5", 0, 1,
           "chat: what an answer of a batch costs, as a share of its price in annotator.prices."),
 
+    CHOICE("annotator.talk", annotator.talk, "auto", talks,
+           "local: how the model's conversations are written; auto: as its file says, none: a plain "
+           "page that ends with \"Answer:\"."),
+    REAL("annotator.margin", annotator.margin, "0", 0, 1e3,
+         "local: abstains where the log-probabilities of the two likeliest classes are closer."),
+    SETTING("annotator.weights", annotator.weights, "auto", kept,
+            "local: keep the weights as 32-bit floats (fast), or as the file has them (small); auto: "
+            "floats where they fit into half of the free memory."),
+
     CHOICE("annotator.combine", annotator.combine, "majority", combines,
            "several: how their labels become one: most votes, Dawid-Skene, or each refined on its "
            "own."),
     TEXT("annotator.use", annotator.use, "several: use the one of this name alone.", true),
 
     CHOICE("classifier.kind", classifier.kind, "ngram", classifiers,
-           "Sort of classifier: ngram is linear over hashed n-grams."),
+           "Sort of classifier: ngram is linear over hashed n-grams; frozen embeds every text once with "
+           "a pretrained encoder and trains a small head on the vectors."),
     WHOLE("classifier.word_min", classifier.word_min, "1", 1, 8, "Shortest word n-gram.", true),
     WHOLE("classifier.word_max", classifier.word_max, "2", 0, 8,
           "Longest word n-gram; 0: no word n-grams.", true),
@@ -192,6 +210,21 @@ static const silr_knob knobs[] = {
            "Value of an n-gram in a text."),
     SWITCH("classifier.lowercase", classifier.lowercase, "true",
            "Fold upper and lower case before counting."),
+    TEXT("classifier.model", classifier.model,
+         "frozen: folder or file of the encoder, such as models/all-MiniLM-L6-v2.", true),
+    CHOICE("classifier.head", classifier.head, "linear", heads,
+           "frozen: what is trained on the vectors: a linear model, or one with a hidden layer."),
+    WHOLE("classifier.hidden", classifier.hidden, "32", 1, 1024,
+          "frozen: hidden units of head mlp.", true),
+    SWITCH("classifier.ngrams", classifier.ngrams, "false",
+           "frozen: learn from n-grams too, as kind ngram does, beside the vectors."),
+    CHOICE("classifier.pooling", classifier.pooling, "auto", poolings,
+           "frozen: how a text's tokens become one vector; auto: as the model says."),
+    WHOLE("classifier.max_tokens", classifier.max_tokens, "0", 0, 1e6,
+          "frozen: longer texts are cut here, in tokens; 0: as the model says.", true),
+    TEXT("classifier.cache", classifier.cache,
+         "frozen: folder that shares vectors between runs; default: embeddings/ in the run's folder.",
+         false),
 
     CHOICE("refine.recipe", refine.recipe, "silr", recipes,
            "silr: what measures best; paper: the loop of the paper to the letter."),
@@ -217,10 +250,11 @@ static const silr_knob knobs[] = {
     WHOLE("refine.batch", refine.batch, "recipe", 0, 1e9,
           "Texts in a batch; 0: all of them (paper 16, silr 0).", true),
     REAL("refine.learning_rate", refine.learning_rate, "0", 0, 1000,
-         "Step size; 0: the recipe's own."),
+         "Step size; 0: what suits recipe and classifier."),
     REAL("refine.weight_decay", refine.weight_decay, "0.01", 0, 10,
          "Decoupled weight decay of recipe paper."),
-    REAL("refine.l2", refine.l2, "0.0003", 0, 1e6, "Ridge penalty of recipe silr."),
+    REAL("refine.l2", refine.l2, "recipe", 0, 1e6,
+         "Ridge penalty of recipe silr (ngram 0.0003, frozen 0.01)."),
     REAL("refine.warmup", refine.warmup, "0.03", 0, 1,
          "Share of the steps in which the step size grows from 0 (recipe paper)."),
     WHOLE("refine.folds", refine.folds, "recipe", 1, 100,
@@ -240,7 +274,10 @@ static const silr_knob knobs[] = {
          "Stop early when a smaller share of the texts changes its label; 0: never."),
     CHOICE("refine.evidence", refine.evidence, "log-odds", evidences,
            "What the annotator's answer counts as where it comes with log-odds (two classes): those, "
-           "recalibrated on the labelled sample; or the label alone."),
+           "recalibrated on the labelled sample; the label alone; or those, and the classifier learns from "
+           "sets of texts by them (U^m)."),
+    WHOLE("refine.sets", refine.sets, "4", 2, 60,
+          "Sets of texts by log-odds, for evidence: sets.", true),
 
     WHOLE("report.examples", report.examples, "50", 0, 10000,
           "Changed texts that the report shows.", false),

@@ -21,13 +21,19 @@ typedef enum { SILR_FORMAT_AUTO, SILR_FORMAT_JSONL, SILR_FORMAT_CSV, SILR_FORMAT
 typedef enum { SILR_LABELLED_COUNT, SILR_LABELLED_FILE, SILR_LABELLED_GIVEN, SILR_LABELLED_ORACLE,
                SILR_LABELLED_NONE } silr_labelled_kind;
 typedef enum { SILR_ANNOTATOR_COLUMN, SILR_ANNOTATOR_RULES, SILR_ANNOTATOR_CHAT,
-               SILR_ANNOTATOR_SEVERAL } silr_annotator_kind;
+               SILR_ANNOTATOR_LOCAL, SILR_ANNOTATOR_SEVERAL } silr_annotator_kind;
+enum { SILR_TALK_PAGE = 1 };
+typedef enum { SILR_KEPT_AUTO, SILR_KEPT_F32, SILR_KEPT_AS_FILED } silr_weight_form; /* weights of a model */
 typedef enum { SILR_ANSWERS_NAMES, SILR_ANSWERS_TRUE_FALSE } silr_answers;
 typedef enum { SILR_REPLY_TEXT, SILR_REPLY_JSON } silr_reply_format;
 typedef enum { SILR_AUTH_BEARER, SILR_AUTH_API_KEY, SILR_AUTH_NONE } silr_auth;
 typedef enum { SILR_COMBINE_MAJORITY, SILR_COMBINE_DAWID_SKENE, SILR_COMBINE_EACH } silr_combine;
-typedef enum { SILR_EVIDENCE_LOG_ODDS, SILR_EVIDENCE_LABEL } silr_evidence_kind;
-typedef enum { SILR_CLASSIFIER_NGRAM } silr_classifier_kind;
+typedef enum { SILR_CALIBRATE_NONE, SILR_CALIBRATE_CONTEXTUAL } silr_calibrate_kind;
+typedef enum { SILR_EVIDENCE_LOG_ODDS, SILR_EVIDENCE_LABEL, SILR_EVIDENCE_SETS } silr_evidence_kind;
+typedef enum { SILR_CLASSIFIER_NGRAM, SILR_CLASSIFIER_FROZEN } silr_classifier_kind;
+typedef enum { SILR_HEAD_LINEAR, SILR_HEAD_MLP } silr_head_kind;
+typedef enum { SILR_POOLING_AUTO, SILR_POOLING_MEAN, SILR_POOLING_CLS,
+               SILR_POOLING_LAST } silr_pooling_choice;
 typedef enum { SILR_RECIPE_SILR, SILR_RECIPE_PAPER } silr_recipe;
 typedef enum { SILR_METRIC_ACCURACY, SILR_METRIC_BALANCED } silr_metric;
 typedef enum { SILR_RISK_PN, SILR_RISK_UU, SILR_RISK_RUU } silr_risk_kind; /* pn, uu, robust-uu */
@@ -74,6 +80,7 @@ typedef struct {
     int64_t reasoning_tokens; /* on top, for models that think first */
     bool logprobs;         /* ask for them where the server has them */
     int64_t top_logprobs;
+    silr_calibrate_kind calibrate; /* what is taken from the log-probabilities */
     int64_t samples;       /* answers a text; their votes are the label */
     char *parameters;      /* further members of the request, a JSON object; NULL: none */
     int64_t self_refine;   /* rounds in which the model checks its own answer */
@@ -133,6 +140,10 @@ struct silr_task {
         char *name;              /* in tables of several; NULL: the model, the column or the kind */
         char *log_odds;          /* column: log P(class 0) - log P(class 1) of the old answer; NULL */
         silr_chat_settings chat;
+        int talk;                /* local: how the model's conversations are written; 0: as it says,
+                                    SILR_TALK_PAGE: a plain page, then as in tokenizer.h plus 1 */
+        silr_weight_form weights;       /* local */
+        double margin;           /* local: abstains where the two likeliest classes are so close */
         silr_combine combine;    /* several: how their labels become one */
         char *use;               /* several: this one alone; NULL: all */
         size_t n_members;
@@ -146,6 +157,14 @@ struct silr_task {
         int64_t min_count;       /* n-grams in fewer texts are left out */
         silr_term_weight weight;
         bool lowercase;
+        /* frozen */
+        char *model;             /* folder or file of the encoder */
+        silr_head_kind head;
+        int64_t hidden;          /* mlp: hidden units */
+        bool ngrams;             /* n-grams beside the vectors */
+        silr_pooling_choice pooling;
+        int64_t max_tokens;      /* a text is cut here; 0: as the model says */
+        char *cache;             /* folder with vectors shared between runs; NULL: the run's own */
     } classifier;
 
     struct {
@@ -162,7 +181,7 @@ struct silr_task {
         int64_t batch;           /* paper: 16; silr: 0 = everything (large pools: chunks) */
         double learning_rate;    /* 0: the recipe's default */
         double weight_decay;     /* decoupled; paper 0.01 */
-        double l2;               /* silr: 0.01 */
+        double l2;               /* silr; by kind: ngram 0.0003, frozen 0.01 */
         double warmup;           /* paper 0.03 */
         int64_t folds;           /* silr: 4. 1: no cross-fitting (paper) */
         int64_t label_folds;     /* certificate: 5 */
@@ -171,6 +190,7 @@ struct silr_task {
         bool safe;               /* iterate only if P(D > 0) >= 0.9 */
         double stop_flips;       /* stop early when fewer texts change: share of the pool */
         silr_evidence_kind evidence;  /* what the annotator's answer counts as, where log-odds exist */
+        int64_t sets;                 /* of texts, by log-odds, for evidence sets */
     } refine;
 
     struct {
@@ -218,9 +238,11 @@ void silr_task_reference(silr_buf *out);
 
 /* What the annotator is called in tables: annotator.name, else its model, column or kind. */
 const char *silr_task_annotator(const silr_task *task);
+/* Is this one annotator a language model, which is given a prompt (chat, local)? */
+bool silr_task_prompts(const silr_task *task);
 /* The task that is annotated by: the member that annotator.use names, or the task itself. */
 const silr_task *silr_task_in_use(const silr_task *task);
-/* Does annotating ask a model? Then it costs, and is not done for a look. */
+/* Does annotating ask a model? Then it costs money or time, and is not done for a look. */
 bool silr_task_asks(const silr_task *task);
 
 /* Index of a class by name, or SILR_NO_LABEL. */

@@ -18,9 +18,15 @@ static bool flag(const json_t *j, const char *key, bool otherwise)
 static silr_status load(json_t **out, const char *s, size_t len, const char *name, silr_error *err)
 {
     json_error_t e;
+    const uint64_t refused = silr_mem_refused();
 
     silr_mem_install();
     *out = json_loadb(s, len, JSON_ALLOW_NUL, &e);
+    if (silr_mem_refused() != refused) { /* what jansson read without memory is not to be believed */
+        json_decref(*out);
+        *out = NULL;
+        return silr_fail_memory(err);
+    }
     if (*out)
         return json_is_object(*out) ? SILR_OK
                                     : silr_fail(err, SILR_EINPUT, "%s: not a JSON object", name);

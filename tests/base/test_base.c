@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "base/base.h"
 #include <math.h>
@@ -61,6 +62,7 @@ static void failing_allocations(void **state)
     void *p, *q;
     size_t cap = 0;
     int *v = NULL;
+    uint64_t refused;
     (void)state;
 
     silr_mem_fail_at(2, false);
@@ -77,7 +79,9 @@ static void failing_allocations(void **state)
     assert_true(cap >= 100);
     v[99] = 1;
     silr_mem_fail_at(1, false);
+    refused = silr_mem_refused();
     assert_false(silr_grow(&v, &cap, cap + 1, sizeof *v));
+    assert_int_equal(silr_mem_refused(), refused + 1);
     assert_int_equal(v[99], 1);
     silr_free(v);
 }
@@ -171,13 +175,40 @@ static void numerics(void **state)
     assert_int_equal(silr_edit_distance("", "abc"), 3);
 }
 
+/* Whatever allocation fails, and however long the tokens are: JSON is read, or it is not (under the
+ * address sanitizer: and nothing else is written to). */
+static void json_without_memory(void **state)
+{
+    (void)state;
+    silr_mem_install();
+    for (int len = 1; len < 80; len++) {
+        char text[200];
+        int n = snprintf(text, sizeof text, "{\"%.*s\": \"%.*s\", \"n\": %.*s}", len,
+                         "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk",
+                         len / 2, "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv", len % 18 + 1,
+                         "123456789012345678");
+        for (uint64_t nth = 1;; nth++) {
+            json_error_t e;
+            silr_mem_fail_at(nth, nth % 2);
+            json_t *root = json_loadb(text, (size_t)n, 0, &e);
+            silr_mem_fail_at(0, false);
+            if (root)
+                assert_int_equal(json_object_size(root), 2);
+            json_decref(root);
+            if (root)
+                break;
+            assert_true(nth < 100);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_known_answers), cmocka_unit_test(random_streams),
         cmocka_unit_test(failing_allocations),  cmocka_unit_test(arenas_hold_their_pieces),
         cmocka_unit_test(buffers_escape),       cmocka_unit_test(files_are_atomic),
-        cmocka_unit_test(numerics),
+        cmocka_unit_test(numerics),             cmocka_unit_test(json_without_memory),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

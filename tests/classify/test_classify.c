@@ -9,7 +9,7 @@
 /* --- tokens ---------------------------------------------------------------------------------- */
 
 typedef struct {
-    const silr_tokens *t;
+    const silr_grams *t;
     char text[4096];
 } gram_text;
 
@@ -23,14 +23,14 @@ static void note_gram(void *ctx, const silr_ngram *g)
 
 static void grams_are(const char *text, silr_ngram_opts o, const char *want)
 {
-    silr_tokens t = {0};
+    silr_grams t = {0};
     gram_text n = {.t = &t};
 
     o.bits = 20;
-    assert_true(silr_tokens_split(&t, text, strlen(text), o.lowercase));
-    silr_tokens_each(&t, &o, note_gram, &n);
+    assert_true(silr_grams_split(&t, text, strlen(text), o.lowercase));
+    silr_grams_each(&t, &o, note_gram, &n);
     assert_string_equal(n.text, want);
-    silr_tokens_clear(&t);
+    silr_grams_clear(&t);
 }
 
 static void cuts_texts_into_ngrams(void **state)
@@ -55,21 +55,21 @@ static void cuts_texts_into_ngrams(void **state)
 
 static void counts_ngrams(void **state)
 {
-    silr_tokens t = {0};
+    silr_grams t = {0};
     silr_ngram_opts o = words_only;
     char many[4000] = "";
     (void)state;
 
     o.word_max = 1;
-    assert_true(silr_tokens_count(&t, &o, "b a b b", 7));
+    assert_true(silr_grams_count(&t, &o, "b a b b", 7));
     assert_int_equal(t.n, 2);
     assert_int_equal((t.bucket[0] & 255) + (t.bucket[1] & 255), 4);
     for (int i = 0; i < 400; i++)
         strcat(many, "same ");
-    assert_true(silr_tokens_count(&t, &o, many, strlen(many)));
+    assert_true(silr_grams_count(&t, &o, many, strlen(many)));
     assert_int_equal(t.n, 1);
     assert_int_equal(t.bucket[0] & 255, 255);
-    silr_tokens_clear(&t);
+    silr_grams_clear(&t);
 }
 
 /* Every row has one length; rare n-grams are gone; both layouts of a batch hold the same. */

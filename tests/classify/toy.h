@@ -56,7 +56,7 @@ static const silr_ngram_opts words_only = {.word_min = 1, .word_max = 2, .bits =
                                            .lowercase = true, .min_count = 2};
 static const char *const names[] = {"good", "bad", "so-so", "none"};
 
-static silr_classifier *toy_bank(const toy *t, const silr_ngram_opts *o, int K)
+static inline silr_classifier *toy_bank(const toy *t, const silr_ngram_opts *o, int K)
 {
     silr_classifier *c;
     silr_error err;

@@ -143,7 +143,9 @@ static void every_build_of_the_loops_agrees(void **state)
         size_t n = BLOCKS * silr_type_of((silr_type)type)->block;
         silr_dequantise((silr_type)type, bytes, n, fast);
         convert_plain((silr_type)type, bytes, BLOCKS, plain);
-        assert_memory_equal(fast, plain, n * sizeof *fast);
+        for (size_t i = 0; i < n; i++) /* of two NaNs added, either may come out */
+            assert_true(bits_of(fast[i]) == bits_of(plain[i]) ||
+                        (isnan(fast[i]) && isnan(plain[i])));
     }
 }
 

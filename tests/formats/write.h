@@ -94,8 +94,10 @@ static inline void put_padding(silr_buf *b, size_t align)
 
 static inline void put_zeros(silr_buf *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        silr_buf_putc(b, 0);
+    static const char zero[256];
+    for (; n > sizeof zero; n -= sizeof zero)
+        silr_buf_add(b, zero, sizeof zero);
+    silr_buf_add(b, zero, n);
 }
 
 /* --- safetensors -------------------------------------------------------------------------------

@@ -113,10 +113,10 @@ static void write_task(const small_corpus *c, const char *name)
         silr_buf_printf(&b, ", c%d", k);
     silr_buf_printf(&b, "]\ncorpus: {files: [%s.jsonl], text: text, id: id, label: label%s}\n"
                         "annotator: {kind: column%s%s}\n"
-                        "classifier: {bits: 12, char_max: 0, word_max: 1, min_count: 1}\n%s",
+                        "classifier: {bits: 12, char_max: 0, word_max: 1, min_count: 1%s}\n%s",
                     name, c->split ? c->split : "",
                     c->clear > 0 && c->says == SAYS_ODDS ? "" : ", column: llm",
-                    c->clear > 0 ? ", log_odds: odds" : "", c->rest);
+                    c->clear > 0 ? ", log_odds: odds" : "", c->classifier ? c->classifier : "", c->rest);
     put(name, ".yaml", &b);
     silr_buf_clear(&b);
 }
@@ -141,7 +141,7 @@ void small_turn(const small_corpus *c, const char *name, size_t doc)
 
 static silr_status read_classifier(small_outcome *o, const char *dir, silr_error *err)
 {
-    static const char *const files[] = {"model.json", "model.silr"};
+    static const char *const files[] = {"model.json", "model.silr", "frozen.silr"};
     char path[256];
     silr_status st = SILR_OK;
 
@@ -311,7 +311,7 @@ done:
 void small_copy(const char *run, const char *to)
 {
     static const char *const files[] = {"run.db", "run.db-wal", "classifier/model.json",
-                                        "classifier/model.silr"};
+                                        "classifier/model.silr", "classifier/frozen.silr"};
     char from[128], into[128], path[200];
 
     small_folder(run, from);

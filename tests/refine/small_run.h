@@ -17,6 +17,7 @@ typedef struct {
     double abstain;     /* share of the texts that it says nothing of */
     int mute;           /* > 0: it never says the last `mute` classes */
     const char *split;  /* NULL: the default */
+    const char *classifier; /* NULL: n-grams of words */
     const char *rest;   /* lines of the task file: labelled, refine, ... */
     /* of two classes; clear > 0: the annotator gives log-odds, +-clear + N(0,1) - shift */
     double clear, shift;

@@ -265,10 +265,47 @@ static void one_answer_to_all(void **state)
     assert_int_equal(small_run(c.name, c.name, true, &o, &err), SILR_EDOMAIN);
 }
 
+/* Sets by log-odds: the same start as with log-odds, another scorer, and one that has learned. The
+ * number of sets is that scorer's. */
+static void sets_by_log_odds_are_learned_from(void **state)
+{
+    small_corpus c = biased;
+    small_outcome odds, sets, many;
+    json_t *one, *other;
+    (void)state;
+
+    c.name = "by-odds";
+    go(&c, &odds);
+    one = start_of(&c);
+    c.name = "by-sets";
+    c.rest = "labelled: {count: 60}\nrefine: {steps: 30, iterations: 2, folds: 3, label_folds: 3, evidence: "
+             "sets, sets: 4}\n";
+    go(&c, &sets);
+    other = start_of(&c);
+    assert_non_null(one);
+    assert_string_equal(json_string_value(json_object_get(one, "labels")),
+                        json_string_value(json_object_get(other, "labels")));
+    assert_true(right_at_start(&sets, json_string_value(json_object_get(other, "labels"))) < sets.after);
+    assert_true(sets.after > 0.72);
+    assert_memory_not_equal(odds.prob, sets.prob, odds.n * 2 * sizeof *odds.prob);
+    c.name = "by-many-sets";
+    c.rest = "labelled: {count: 60}\nrefine: {steps: 30, iterations: 2, folds: 3, label_folds: 3, evidence: "
+             "sets, sets: 30}\n";
+    go(&c, &many);
+    assert_true(many.after > 0.72);
+    assert_memory_not_equal(many.prob, sets.prob, many.n * 2 * sizeof *many.prob);
+    json_decref(one);
+    json_decref(other);
+    small_clear(&odds);
+    small_clear(&sets);
+    small_clear(&many);
+}
+
 /* Odd inputs: proper labels or one clear sentence, never a NaN or a crash. */
 static void odd_inputs_end_properly(void **state)
 {
 #define TINY "refine: {steps: 5, iterations: 1, folds: 2, label_folds: 2}\n"
+#define SETS "refine: {steps: 5, iterations: 1, folds: 2, label_folds: 2, evidence: sets, sets: 7}\n"
     static const struct {
         const char *what, *rest;
         int n;
@@ -287,6 +324,13 @@ static void odd_inputs_end_properly(void **state)
          120, 0, 0.8},
         {"nearly all one class", "labelled: {count: 20}\n" TINY, 120, 0, 0.1},
         {"all is cut off", "labelled: {theta: [0.9, 0.1], pi: 0}\n" TINY, 120, 0, 0.8},
+        {"sets: ten texts", "labelled: {count: 4}\n" SETS, 10, 0, 0.8},
+        {"sets: they tell nothing", "labelled: {count: 20}\n" SETS, 120, 0, 1e-9},
+        {"sets: they tell all", "labelled: {count: 20}\n" SETS, 120, 0, 1e6},
+        {"sets: all is labelled", "labelled: {count: 1000}\n" SETS, 120, 0, 0.8},
+        {"sets: most abstained", "labelled: {count: 10}\n" SETS, 200, 0.85, 0.8},
+        {"sets: stated", "labelled: {theta: [0.8, 0.3], pi: 0.5}\n" SETS, 120, 0, 0.8},
+        {"sets: all is cut off", "labelled: {theta: [0.9, 0.1], pi: 0}\n" SETS, 120, 0, 0.8},
         {"stated against all evidence", "labelled: {theta: [0.1, 0.9], pi: 0.5}\n" TINY, 120, 0, 0.8},
     };
     (void)state;
@@ -337,6 +381,7 @@ int main(void)
         cmocka_unit_test(elsewhere_labels_are_used),
         cmocka_unit_test(a_few_may_be_missing),
         cmocka_unit_test(one_answer_to_all),
+        cmocka_unit_test(sets_by_log_odds_are_learned_from),
         cmocka_unit_test(odd_inputs_end_properly),
     };
     if (getenv("SILR_TEST")) /* one of them alone */

@@ -205,11 +205,26 @@ static const struct {
      "dir/task.yaml:4:16: refine.safe is \"maybe\", not true or false"},
     {LEAST "refine: {risk: nnpu}\n",
      "dir/task.yaml:4:16: refine.risk is \"nnpu\", not pn, uu or robust-uu"},
-    {LEAST "classifier: {model: x, kind: frozen}\n",
-     "dir/task.yaml:4:30: classifier kind \"frozen\" is not in this version of silr: use ngram"},
-    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local, model: m}\n",
-     "dir/task.yaml:3:19: annotator kind \"local\" is not in this version of silr: use chat, with a "
-     "server of your own"},
+    {LEAST "classifier: {kind: frozen}\n",
+     "dir/task.yaml:4:20: classifier.kind is frozen and classifier.model is missing: name the folder "
+     "of an encoder, for example model: models/all-MiniLM-L6-v2"},
+    {LEAST "classifier: {model: x, kind: frozen, head: tree}\n",
+     "dir/task.yaml:4:44: classifier.head is \"tree\", not linear or mlp"},
+    {LEAST "classifier: {model: x, kind: qlora}\n",
+     "dir/task.yaml:4:30: classifier kind \"qlora\" is not in this version of silr: use frozen, or "
+     "ngram"},
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local}\n",
+     "dir/task.yaml:3:19: annotator.model is missing: name the model's file or folder, as in {kind: "
+     "local, model: SmolLM2-135M-Instruct.Q4_1.gguf}"},
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local, model: m, samples: 3}\n",
+     "dir/task.yaml:3:45: annotator.samples is for chat: a local model's answer is computed, not drawn, "
+     "and comes with its probability"},
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local, model: m, format: json}\n",
+     "dir/task.yaml:3:44: annotator.format: json is for chat: of a local model the probabilities of the "
+     "classes' names are computed; use text"},
+    {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local, model: m, talk: x}\n",
+     "dir/task.yaml:3:42: annotator.talk is \"x\", not auto, none, chatml, llama2, llama3, mistral, gemma, "
+     "phi3 or zephyr"},
     {LEAST "seed: 1\nseed: 2\n", "dir/task.yaml:5:1: key \"seed\" stands twice (first in line 4)"},
     {LEAST "labelled: {count: 5, file: x}\n",
      "dir/task.yaml:4:22: labelled takes either count or file, not both"},
@@ -259,6 +274,10 @@ static const struct {
      "dir/task.yaml:3:19: annotator.column is missing: name the column with the first labels"},
     {"classes: [a, b, c]\ncorpus: {files: x, text: t}\nannotator: {kind: column, log_odds: o}\n",
      "dir/task.yaml:3:37: annotator.log_odds tells two classes apart, and there are 3"},
+    {"classes: [a, b, c]\ncorpus: {files: x, text: t}\nannotator: {kind: column, column: o}\n"
+     "refine: {evidence: sets}\n",
+     "dir/task.yaml:4:20: refine.evidence: sets parts the texts by the log-odds of two classes, and there "
+     "are 3: use label"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: rules}\n",
      "dir/task.yaml:3:19: annotator.rules is missing: give a pattern for each class, or a lexicon"},
     {"classes: [a, b, c]\ncorpus: {files: x, text: t}\nannotator: {kind: rules, lexicon: l.tsv}\n",
@@ -436,7 +455,8 @@ static void hash_of_what_matters(void **state)
 {
     static const char *const same[] = {"threads=3", "report.examples=7",
                                        "name=x",    "refine.iterations=3",
-                                       "seed=1",    "corpus.split.train=0.70"};
+                                       "seed=1",    "corpus.split.train=0.70",
+                                       "classifier.cache=x"};
     static const char *const other[] = {"refine.margin=0.5",
                                         "seed=2",
                                         "limit=10",
@@ -446,7 +466,9 @@ static void hash_of_what_matters(void **state)
                                         "annotator.column=x",
                                         "question=Why?",
                                         "refine.recipe=paper",
-                                        "classifier.bits=18"};
+                                        "classifier.bits=18",
+                                        "classifier.model=x",
+                                        "classifier.max_tokens=64"};
     silr_task *base = good(LEAST, NULL), *t;
     (void)state;
 

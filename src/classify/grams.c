@@ -1,4 +1,4 @@
-/* tokens.c - from bytes to words to hashed n-grams.
+/* grams.c - from bytes to words to hashed n-grams.
  *
  * A word is a longest run of letters, digits and marks (Unicode L*, N*, M*); everything else
  * separates, apostrophes too, so that "don't" is "don", "t" and the 2-gram "don t" says what the
@@ -8,7 +8,7 @@
  * Nearly all bytes of most corpora are ASCII, and the speed of the whole classifier is the speed of
  * this loop: a table tells, for a byte, its lower-case form or 0 for a separator. Only other bytes
  * take the road through utf8proc. */
-#include "classify/tokens.h"
+#include "classify/grams.h"
 
 #include <string.h>
 #include <utf8proc.h>
@@ -18,13 +18,13 @@ enum { WORD_SEED = 1, CHAR_SEED = 2 };
 /* The longest text that is looked at; 32-bit offsets hold its lower-cased form. */
 static const size_t MAX_TEXT = (size_t)1 << 30;
 
-void silr_tokens_clear(silr_tokens *t)
+void silr_grams_clear(silr_grams *t)
 {
     silr_free(t->text);
     silr_free(t->word);
     silr_free(t->bucket);
     silr_free(t->spare);
-    *t = (silr_tokens){0};
+    *t = (silr_grams){0};
 }
 
 /* --- words ------------------------------------------------------------------------------- */
@@ -59,14 +59,14 @@ static bool stands_alone(utf8proc_int32_t c)
 }
 
 typedef struct {
-    silr_tokens *t;
+    silr_grams *t;
     char *out;
     bool inside;
 } writer;
 
 static inline bool begin_word(writer *w)
 {
-    silr_tokens *t = w->t;
+    silr_grams *t = w->t;
 
     if (t->n_words + 2 > t->word_cap &&
         !silr_grow(&t->word, &t->word_cap, t->n_words + 2, sizeof *t->word))
@@ -107,7 +107,7 @@ static bool other_char(writer *w, const char *s, size_t len, bool lowercase, siz
     return true;
 }
 
-bool silr_tokens_split(silr_tokens *t, const char *text, size_t len, bool lowercase)
+bool silr_grams_split(silr_grams *t, const char *text, size_t len, bool lowercase)
 {
     writer w = {.t = t};
     char lower[128];
@@ -147,7 +147,7 @@ bool silr_tokens_split(silr_tokens *t, const char *text, size_t len, bool lowerc
 
 /* --- n-grams ----------------------------------------------------------------------------- */
 
-static inline void visit_span(const silr_tokens *t, const silr_ngram_opts *o, size_t at, size_t end,
+static inline void visit_span(const silr_grams *t, const silr_ngram_opts *o, size_t at, size_t end,
                               uint64_t seed, silr_ngram_visit visit, void *ctx)
 {
     silr_ngram g = {.at = (uint32_t)at, .len = (uint32_t)(end - at),
@@ -157,7 +157,7 @@ static inline void visit_span(const silr_tokens *t, const silr_ngram_opts *o, si
     visit(ctx, &g);
 }
 
-static inline void each_word_gram(const silr_tokens *t, const silr_ngram_opts *o, size_t i,
+static inline void each_word_gram(const silr_grams *t, const silr_ngram_opts *o, size_t i,
                                   silr_ngram_visit visit, void *ctx)
 {
     for (int n = o->word_min; n <= o->word_max; n++) {
@@ -168,7 +168,7 @@ static inline void each_word_gram(const silr_tokens *t, const silr_ngram_opts *o
     }
 }
 
-static inline size_t next_char(const silr_tokens *t, size_t at)
+static inline size_t next_char(const silr_grams *t, size_t at)
 {
     do
         at++;
@@ -177,7 +177,7 @@ static inline size_t next_char(const silr_tokens *t, size_t at)
 }
 
 /* Character n-grams of " word ": they do not cross words, the spaces mark begin and end. */
-static inline void each_char_gram(const silr_tokens *t, const silr_ngram_opts *o, size_t i,
+static inline void each_char_gram(const silr_grams *t, const silr_ngram_opts *o, size_t i,
                                   silr_ngram_visit visit, void *ctx)
 {
     size_t end = t->word[i + 1]; /* one behind the space that follows the word */
@@ -192,7 +192,7 @@ static inline void each_char_gram(const silr_tokens *t, const silr_ngram_opts *o
     }
 }
 
-static inline void each_gram(const silr_tokens *t, const silr_ngram_opts *o, silr_ngram_visit visit,
+static inline void each_gram(const silr_grams *t, const silr_ngram_opts *o, silr_ngram_visit visit,
                              void *ctx)
 {
     for (size_t i = 0; i < t->n_words; i++) {
@@ -203,7 +203,7 @@ static inline void each_gram(const silr_tokens *t, const silr_ngram_opts *o, sil
     }
 }
 
-void silr_tokens_each(const silr_tokens *t, const silr_ngram_opts *o, silr_ngram_visit visit,
+void silr_grams_each(const silr_grams *t, const silr_ngram_opts *o, silr_ngram_visit visit,
                       void *ctx)
 {
     each_gram(t, o, visit, ctx);
@@ -213,7 +213,7 @@ void silr_tokens_each(const silr_tokens *t, const silr_ngram_opts *o, silr_ngram
 
 static void add_bucket(void *ctx, const silr_ngram *g)
 {
-    silr_tokens *t = ctx;
+    silr_grams *t = ctx;
 
     t->bucket[t->n++] = g->bucket;
 }
@@ -243,12 +243,12 @@ static void sort_buckets(uint32_t *v, uint32_t *spare, size_t n)
     }
 }
 
-bool silr_tokens_count(silr_tokens *t, const silr_ngram_opts *o, const char *text, size_t len)
+bool silr_grams_count(silr_grams *t, const silr_ngram_opts *o, const char *text, size_t len)
 {
     size_t most, unique = 0;
 
     t->n = 0;
-    if (!silr_tokens_split(t, text, len, o->lowercase))
+    if (!silr_grams_split(t, text, len, o->lowercase))
         return false;
     most = (o->word_max > 0 ? t->n_words * (size_t)(o->word_max - o->word_min + 1) : 0) +
            (o->char_max > 0 ? t->len * (size_t)(o->char_max - o->char_min + 1) : 0);
