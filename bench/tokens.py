@@ -10,7 +10,8 @@
 # tokenizers library. Strings: all texts of SHARED/data (whole, and cut at random places), code, and
 # generated ones: scripts, emoji, spaces, digits, marks, broken UTF-8. What must differ: the library's
 # NFD, NFKC and StripAccents know Unicode 9 (U+32FF is newer), it reads some scores of a vocabulary one
-# unit off in the last place, and llama.cpp's WordPiece and falcon go their own way in rare characters.
+# unit off in the last place, and llama.cpp goes its own way in rare characters for WordPiece and
+# falcon, and for SmolLM2 round bytes that its vocabulary lacks (silr does as the library does).
 import base64, ctypes, glob, gzip, json, os, random, struct, subprocess, sys, time
 
 driver, work, shared, how_many, seconds = sys.argv[1:4] + [int(sys.argv[4]), float(sys.argv[5])]

@@ -327,6 +327,10 @@ static silr_status added_tables(silr_tokenizer *t, silr_error *err)
 {
     silr_status st;
 
+    /* A file may name a token twice, and call it special once: it is. */
+    for (size_t i = 0; i < t->n_added; i++)
+        t->added[i].special = (t->token[t->added[i].id].flags & TOKEN_SPECIAL) != 0;
+
     if ((st = added_set(t, false, false, &t->raw.plain, err)) == SILR_OK &&
         (st = added_set(t, false, true, &t->raw.all, err)) == SILR_OK &&
         (st = added_set(t, true, false, &t->normalized.plain, err)) == SILR_OK)

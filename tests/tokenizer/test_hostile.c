@@ -216,6 +216,10 @@ static void merges_make_no_special_token(void **state)
         "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"s\",\"vocab\":{\"<\":0,\"s\":1,\"##>\":"
         "2,\"##s\":3,\"<s>\":4}},"
         "\"added_tokens\":[{\"id\":4,\"content\":\"<s>\",\"special\":true}]}",
+        /* named twice, and special the second time only */
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"<\":0,\"s\":1,\">\":2,\"<s\":3},\"merges\":[\"< s\"]},"
+        "\"added_tokens\":[{\"id\":4,\"content\":\"<s>\"},"
+        "{\"id\":4,\"content\":\"<s>\",\"special\":true}]}",
     };
     (void)state;
 
