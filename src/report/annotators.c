@@ -195,6 +195,17 @@ static silr_status take_server(void *ctx, const char *url, const char *model, co
     return k->a->servers.failed ? silr_fail_memory(err) : SILR_OK;
 }
 
+/* Is an endpoint asked? A model in this process sends nothing and costs nothing: no word on either. */
+static bool asks_endpoint(const silr_task *task)
+{
+    const silr_task *used = silr_task_in_use(task);
+    bool asks = used->annotator.kind == SILR_ANNOTATOR_CHAT;
+
+    for (size_t i = 0; used->annotator.kind == SILR_ANNOTATOR_SEVERAL && i < used->annotator.n_members; i++)
+        asks = asks || used->annotator.member[i]->annotator.kind == SILR_ANNOTATOR_CHAT;
+    return asks;
+}
+
 static silr_status read_model(silr_annotators *a, const silr_task *task, silr_store *store,
                               silr_error *err)
 {
@@ -202,7 +213,7 @@ static silr_status read_model(silr_annotators *a, const silr_task *task, silr_st
     server_look k = {a, task};
     silr_status st;
 
-    a->model = silr_task_asks(task);
+    a->model = asks_endpoint(task);
     if (!a->model)
         return SILR_OK;
     a->examples = silr_examples_wanted(task);
