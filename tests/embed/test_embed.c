@@ -297,7 +297,7 @@ static void a_kill_loses_one_block(void **state)
 
     for (int round = 0; round < 2; round++) {
         pid_t child = fork();
-        int how;
+        int how = 0;
         if (child == 0) {
             silr_embeddings *v;
             fake.die_at = (size_t)round + 1;
