@@ -14,6 +14,9 @@ void silr_cpu_linear_free(silr_linear *w);
 size_t silr_cpu_linear_bytes(const silr_linear *w);
 silr_status silr_cpu_linear(const silr_linear *w, const float *x, size_t n, size_t ldx, float *y,
                             size_t ldy, bool add, silr_error *err);
+silr_status silr_cpu_linear_back(const silr_linear *w, const float *dy, size_t n, size_t lddy, float *dx,
+                                 size_t lddx, bool add, silr_error *err);
+silr_status silr_cpu_linear_ready_back(silr_linear *w, silr_error *err);
 silr_status silr_cpu_attention(const silr_attention *a, const silr_attention_strides *s,
                                const silr_attention_text *text, size_t n_texts, silr_error *err);
 void silr_cpu_gather(const silr_tensor *table, const uint32_t *id, size_t n, float scale, float *out);

@@ -18,6 +18,7 @@ struct silr_linear {
     const silr_kernels *kernels;
     float *block;  /* what was allocated */
     float *packed; /* [panels][in][panel], 64-byte aligned; NULL: as filed */
+    bool whole;    /* packed is filled */
 };
 
 void silr_cpu_linear_free(silr_linear *w)
@@ -41,11 +42,18 @@ typedef struct {
     float *scratch; /* [threads][panel][in] */
 } packing;
 
-/* Row `o` of the stack as floats. */
+/* Row `o` of the stack as floats: out of the file, or where that may be gone out of the panels. */
 static void row_of(const silr_linear *w, size_t o, float *out)
 {
     const silr_tensor *t = w->stack.weight;
-    size_t bytes;
+    size_t bytes, panel = w->kernels->panel;
+
+    if (w->whole) {
+        const float *at = w->packed + o / panel * panel * w->stack.in + o % panel;
+        for (size_t i = 0; i < w->stack.in; i++)
+            out[i] = at[i * panel];
+        return;
+    }
 
     while (o >= t->dim[0])
         o -= t++->dim[0];
@@ -81,6 +89,7 @@ static silr_status pack_all(silr_linear *w, silr_error *err)
         at++;
     w->packed = at;
     silr_pool_run(pack_panel, &p, panels(w));
+    w->whole = true;
     silr_free(p.scratch);
     return SILR_OK;
 }
@@ -191,5 +200,28 @@ silr_status silr_cpu_linear(const silr_linear *w, const float *x, size_t n, size
     m.columns = up_to(TILE_WORK / work + 1, w->kernels->panel);
     m.column_tiles = (s->out + m.columns - 1) / m.columns;
     silr_pool_run(multiply, &m, row_tiles * m.column_tiles);
+    return SILR_OK;
+}
+
+silr_status silr_cpu_linear_back(const silr_linear *w, const float *dy, size_t n, size_t lddy, float *dx,
+                                 size_t lddx, bool add, silr_error *err)
+{
+    const silr_stack *s = &w->stack;
+    size_t count;
+    float *value;
+
+    if (!silr_mul(s->out, s->in, &count) || !(value = silr_alloc(count, sizeof *value)))
+        return silr_fail_memory(err);
+    for (size_t o = 0; o < s->out; o++)
+        row_of(w, o, value + o * s->in);
+    silr_plain_product(false, false, n, s->in, s->out, 1, dy, lddy, value, s->in, dx, lddx, add, err);
+    silr_free(value);
+    return SILR_OK;
+}
+
+silr_status silr_cpu_linear_ready_back(silr_linear *w, silr_error *err)
+{
+    (void)w;
+    (void)err;
     return SILR_OK;
 }
