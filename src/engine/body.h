@@ -93,6 +93,7 @@ INLINE void turn_panel(const float *w, size_t ld, size_t columns, size_t in, flo
 }
 
 #include "engine/body_product.h"
+#include "engine/body_multiply.h"
 #include "engine/body_filed.h"
 #include "engine/body_functions.h"
 #include "engine/body_rows.h"
@@ -105,6 +106,8 @@ const silr_kernels KERNELS = {
     .pack = pack,
     .product = product,
     .product_filed = product_filed,
+    .multiply_scratch = multiply_scratch,
+    .multiply = multiply,
     .dequantise = dequantise,
     .attention_scratch = attention_scratch,
     .attention = attention,

@@ -17,6 +17,9 @@ silr_status silr_cpu_linear(const silr_linear *w, const float *x, size_t n, size
 silr_status silr_cpu_linear_back(const silr_linear *w, const float *dy, size_t n, size_t lddy, float *dx,
                                  size_t lddx, bool add, silr_error *err);
 silr_status silr_cpu_linear_ready_back(silr_linear *w, silr_error *err);
+silr_status silr_cpu_product(bool turn_a, bool turn_b, size_t m, size_t n, size_t k, float alpha,
+                             const float *a, size_t lda, const float *b, size_t ldb, float *c, size_t ldc,
+                             bool add, silr_error *err);
 silr_status silr_cpu_attention(const silr_attention *a, const silr_attention_strides *s,
                                const silr_attention_text *text, size_t n_texts, silr_error *err);
 void silr_cpu_gather(const silr_tensor *table, const uint32_t *id, size_t n, float scale, float *out);

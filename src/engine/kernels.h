@@ -20,6 +20,18 @@ typedef struct {
     bool add;
 } silr_tile_product;
 
+/* C[rows][columns] (+)= alpha A B as silr_ops.product has it, for a tile of rows and columns and all
+ * of k. */
+typedef struct {
+    const float *a, *b; /* at the tile's first row, at its first column */
+    float *c;
+    size_t rows, columns, k, lda, ldb, ldc;
+    bool turn_a, turn_b, add;
+    bool near;      /* b lies in a cache, and its rows may be read up to whole panels: no copy is made */
+    float alpha;
+    float *scratch; /* multiply_scratch(t) floats, 64-byte aligned */
+} silr_tile_multiply;
+
 /* A tile of attention: the rows first .. first + rows - 1 of one text and one head of keys. Row r is
  * query r / group of head kv_head * group + r % group, where group = heads / kv_heads. */
 typedef struct {
@@ -40,6 +52,8 @@ typedef struct {
     void (*product)(const silr_tile_product *t, const float *packed);
     /* Rows first .. first + columns - 1 of a matrix as filed. */
     void (*product_filed)(const silr_tile_product *t, const silr_tensor *w, size_t first);
+    size_t (*multiply_scratch)(const silr_tile_multiply *t);
+    void (*multiply)(const silr_tile_multiply *t);
     void (*dequantise)(silr_type type, const void *data, size_t n, float *out);
 
     size_t (*attention_scratch)(const silr_attention *a, size_t rows);
