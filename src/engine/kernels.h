@@ -69,6 +69,23 @@ typedef struct {
                      size_t dim, float *y, size_t ldy);
     void (*add)(float *y, const float *x, size_t count);
     void (*scale)(float *x, float by, size_t count);
+
+    /* Backward, as in silr_ops but for the sums over rows: what x is multiplied by in each row, and what
+     * is taken from it before, goes to r [n] and mean [n] where these are not NULL; then
+     * dw[dim] += sum over n rows of (x - mean) r dy and db += sum of dy (mean, dw, db may be NULL). */
+    void (*rms_norm_back)(const float *x, size_t ldx, const float *w, float plus, double epsilon,
+                          size_t n, size_t dim, const float *dy, size_t lddy, float *dx, size_t lddx,
+                          float *r);
+    void (*layer_norm_back)(const float *x, size_t ldx, const float *w, double epsilon, size_t n,
+                            size_t dim, const float *dy, size_t lddy, float *dx, size_t lddx, float *r,
+                            float *mean);
+    void (*norm_sums)(const float *x, size_t ldx, const float *r, const float *mean, size_t n,
+                      size_t dim, const float *dy, size_t lddy, float *dw, float *db);
+    void (*activate_back)(silr_activation act, const float *x, const float *up, size_t ldx, size_t n,
+                          size_t dim, const float *dy, size_t lddy, float *dx, float *dup, size_t lddx);
+    void (*dropout)(uint64_t key, double rate, const uint64_t *row, const float *x, size_t ldx, size_t n,
+                    size_t dim, float *y, size_t ldy, bool add);
+    void (*add_scaled)(float *y, const float *x, float by, size_t count); /* y += by x */
 } silr_kernels;
 
 extern const silr_kernels silr_kernels_any;

@@ -115,10 +115,286 @@ static void products(void **state)
     with_all_kernels(products_are_the_same_bits);
 }
 
+/* --- products with kept matrices ------------------------------------------------------------------ */
+
+/* A stack of two; in is whole blocks of the first's type. */
+typedef struct {
+    size_t in, out[2];
+    silr_type type;
+    silr_keep keep;
+    bool ready;
+} kept;
+
+static silr_linear *linear_of(const silr_ops *ops, const kept *k, silr_tensor *w[2])
+{
+    silr_linear *l;
+
+    w[0] = made_tensor(1, k->type, k->out[0], k->in);
+    w[1] = made_tensor(2, SILR_TYPE_F32, k->out[1], k->in);
+    must(ops->linear_new(&l, (const silr_tensor *const *)w, NULL, 2, k->keep, &err));
+    if (k->keep == SILR_KEEP_FAST) /* what was copied may go */
+        for (int i = 0; i < 2; i++)
+            memset((void *)(uintptr_t)w[i]->data, 0xff, w[i]->bytes);
+    if (k->ready)
+        must(ops->linear_ready_back(l, &err));
+    return l;
+}
+
+static void free_kept(const silr_ops *ops, silr_linear *l, silr_tensor *w[2])
+{
+    ops->linear_free(l);
+    free_tensor(w[0]);
+    free_tensor(w[1]);
+}
+
+static void one_linear_back(const kept *k)
+{
+    enum { N = 200 };
+    silr_tensor *w[2], *v[2];
+    silr_linear *slow = linear_of(plain, k, v), *fast = linear_of(cpu, k, w);
+    size_t out = k->out[0] + k->out[1], lddy = out + GAP, lddx = k->in + GAP;
+    float *dy = made(3, N * lddy), *want = untouched(N, lddx), *first = untouched(N, lddx);
+
+    must(plain->linear_back(slow, dy, N, lddy, want, lddx, false, &err));
+    for (int threads = 1; threads <= 3; threads++) {
+        float *got = untouched(N, lddx);
+        omp_set_num_threads(threads);
+        must(cpu->linear_back(fast, dy, N, lddy, got, lddx, false, &err));
+        if (!(apart(got, want, N, k->in, lddx) < 1e-6))
+            fail_msg("%s: %zu <- %zu + %zu, %s: %g apart", silr_ops_cpu_describe(), k->in, k->out[0],
+                     k->out[1], silr_type_of(k->type)->name, apart(got, want, N, k->in, lddx));
+        gaps_are_untouched(got, N, k->in, lddx);
+        if (threads == 1)
+            memcpy(first, got, N * lddx * sizeof *got);
+        assert_memory_equal(got, first, N * lddx * sizeof *got);
+        for (size_t r = 0; r < N; r += 67) { /* alone */
+            must(cpu->linear_back(fast, dy + r * lddy, 1, lddy, got, lddx, false, &err));
+            assert_memory_equal(got, first + r * lddx, k->in * sizeof *got);
+            must(cpu->linear_back(fast, dy + r * lddy, 1, lddy, got, lddx, true, &err));
+            for (size_t i = 0; i < k->in; i++) /* added run by run: not quite twice */
+                assert_true(fabsf(got[i] - 2 * first[r * lddx + i]) < 1e-4F);
+        }
+        silr_free(got);
+    }
+    free_kept(plain, slow, v);
+    free_kept(cpu, fast, w);
+    silr_free(dy);
+    silr_free(want);
+    silr_free(first);
+}
+
+static void linear_back_is_right(void)
+{
+    for (int type = 0; type < SILR_TYPE_OTHER; type++)
+        one_linear_back(&(kept){512, {40, 3}, (silr_type)type, SILR_KEEP_AS_FILED, true});
+    for (int ready = 0; ready < 2; ready++) {
+        one_linear_back(&(kept){577, {33, 100}, SILR_TYPE_F32, SILR_KEEP_FAST, ready});
+        one_linear_back(&(kept){31, {1, 600}, SILR_TYPE_F32, SILR_KEEP_FAST, ready});
+        one_linear_back(&(kept){3, {1, 1}, SILR_TYPE_F32, SILR_KEEP_AS_FILED, ready});
+        one_linear_back(&(kept){288, {300, 5}, SILR_TYPE_Q4_1, SILR_KEEP_FAST, ready});
+        one_linear_back(&(kept){288, {300, 5}, SILR_TYPE_Q4_1, SILR_KEEP_AS_FILED, ready});
+    }
+}
+
+static void linear_back(void **state)
+{
+    (void)state;
+    with_all_kernels(linear_back_is_right);
+}
+
+/* The second copy is counted, made once, and only where there is a first. */
+static void bytes_are_told(void **state)
+{
+    const kept fast = {512, {100, 30}, SILR_TYPE_Q8_0, SILR_KEEP_FAST, false};
+    const kept filed = {512, {100, 30}, SILR_TYPE_Q8_0, SILR_KEEP_AS_FILED, true};
+    silr_tensor *w[2];
+    silr_linear *l = linear_of(cpu, &fast, w);
+    size_t before = cpu->linear_bytes(l);
+    (void)state;
+
+    for (int i = 0; i < 2; i++) {
+        must(cpu->linear_ready_back(l, &err));
+        assert_in_range(cpu->linear_bytes(l) - before, 130 * 512 * 4, 150 * 512 * 4);
+    }
+    free_kept(cpu, l, w);
+    l = linear_of(cpu, &filed, w);
+    assert_in_range(cpu->linear_bytes(l), 1, 1000);
+    free_kept(cpu, l, w);
+}
+
+/* --- row by row --------------------------------------------------------------------------------- */
+
+static const size_t dims[] = {1, 3, 8, 15, 33, 384, 577};
+enum { DIMS = sizeof dims / sizeof *dims, N = 1100 }; /* more rows than norms sum at once */
+
+/* One norm by each backend into copies of the same dx, dw, db. */
+typedef struct {
+    float *dx, *dw, *db;
+} norm_sums;
+
+static norm_sums norm_by(const silr_ops *ops, bool rms, const float *x, const float *w, size_t n, size_t dim,
+                         const float *dy, bool sums)
+{
+    size_t ld = dim + GAP;
+    norm_sums s = {made(9, N * ld), made(8, dim), made(7, dim)};
+
+    if (rms)
+        ops->rms_norm_back(x, ld, w, 1, 1e-5, n, dim, dy, ld, s.dx, ld, sums ? s.dw : NULL);
+    else
+        ops->layer_norm_back(x, ld, w, 1e-5, n, dim, dy, ld, s.dx, ld, sums ? s.dw : NULL,
+                             sums ? s.db : NULL);
+    return s;
+}
+
+static void free_sums(norm_sums s)
+{
+    silr_free(s.dx);
+    silr_free(s.dw);
+    silr_free(s.db);
+}
+
+static void norms_are_right(void)
+{
+    for (size_t i = 0; i < 2 * DIMS; i++) {
+        size_t dim = dims[i / 2], ld = dim + GAP;
+        bool rms = i % 2;
+        float *x = made(1, N * ld), *w = made(2, dim), *dy = made(3, N * ld), *gaps = made(9, N * ld);
+        norm_sums want = norm_by(plain, rms, x, w, N, dim, dy, true), first = {0};
+        for (int threads = 1; threads <= 3; threads++) {
+            omp_set_num_threads(threads);
+            norm_sums got = norm_by(cpu, rms, x, w, N, dim, dy, true);
+            norm_sums none = norm_by(cpu, rms, x, w, N, dim, dy, false);
+            norm_sums alone = norm_by(cpu, rms, x, w, 1, dim, dy, false);
+            if (dim > 1) /* or a layer norm's dx is rounding alone */
+                close_to("norm's x", apart(got.dx, want.dx, N, dim, ld), 1e-6);
+            close_to("norm's weights", apart(got.dw, want.dw, 1, dim, dim), 3e-6);
+            close_to("norm's bias", apart(got.db, want.db, 1, dim, dim), 3e-6);
+            for (size_t k = 0; k < N * ld; k++)
+                assert_true(k % ld < dim || got.dx[k] == gaps[k]);
+            assert_memory_equal(none.dx, got.dx, N * ld * sizeof *got.dx);
+            assert_memory_equal(alone.dx, got.dx, ld * sizeof *got.dx);
+            if (threads == 1)
+                first = got;
+            assert_memory_equal(first.dx, got.dx, N * ld * sizeof *got.dx);
+            assert_memory_equal(first.dw, got.dw, dim * sizeof *got.dw);
+            assert_memory_equal(first.db, got.db, dim * sizeof *got.db);
+            if (threads > 1)
+                free_sums(got);
+            free_sums(none);
+            free_sums(alone);
+        }
+        free_sums(want);
+        free_sums(first);
+        silr_free(x);
+        silr_free(w);
+        silr_free(dy);
+        silr_free(gaps);
+    }
+}
+
+static void activations_are_right(void)
+{
+    for (size_t i = 0; i < DIMS; i++)
+        for (int act = SILR_ACT_SILU; act <= SILR_ACT_GELU_TANH; act++)
+            for (int gated = 0; gated < 2; gated++) {
+                size_t dim = dims[i], n = 50, ld = 2 * dim + GAP, wide = gated ? 2 * dim : dim;
+                float *x = made(1, n * ld), *dy = made(2, n * ld);
+                float *want = untouched(n, ld), *got = untouched(n, ld);
+                const float *up = gated ? x + dim : NULL;
+                plain->activate_back((silr_activation)act, x, up, ld, n, dim, dy, ld, want, want + dim, ld);
+                cpu->activate_back((silr_activation)act, x, up, ld, n, dim, dy, ld, got, got + dim, ld);
+                close_to("activation", apart(got, want, n, wide, ld), 3e-7);
+                gaps_are_untouched(got, n, wide, ld);
+                cpu->activate_back((silr_activation)act, x, up, ld, n, dim, dy, ld, x, gated ? x + dim : NULL,
+                                   ld);
+                for (size_t r = 0; r < n; r++) /* in place */
+                    assert_memory_equal(x + r * ld, got + r * ld, wide * sizeof *x);
+                silr_free(x);
+                silr_free(dy);
+                silr_free(want);
+                silr_free(got);
+            }
+}
+
+/* Slopes and values everywhere, also where floats end. The slope is near 1 at most. */
+static void slopes_are_exact_everywhere(void)
+{
+    enum { FINE = 200001, ENDS = 7 };
+    const float ends[ENDS] = {-INFINITY, -1e30F, -90, 90, 1e30F, INFINITY, NAN};
+    static float x[2 * FINE], dy[FINE], want[2 * FINE], got[2 * FINE];
+
+    for (int i = 0; i < FINE; i++) {
+        x[i] = i < ENDS ? ends[i] : (float)(i - FINE / 2) * 2e-4F;
+        x[FINE + i] = dy[i] = 1;
+    }
+    for (int act = SILR_ACT_SILU; act <= SILR_ACT_GELU_TANH; act++) {
+        plain->activate_back((silr_activation)act, x, x + FINE, FINE, 1, FINE, dy, FINE, want, want + FINE, FINE);
+        cpu->activate_back((silr_activation)act, x, x + FINE, FINE, 1, FINE, dy, FINE, got, got + FINE, FINE);
+        for (size_t i = 0; i < 2 * FINE; i++) {
+            double off = fabs((double)got[i] - (double)want[i]);
+            bool same = (isnan(got[i]) && isnan(want[i])) || got[i] == want[i];
+            if (!same && !(off <= 1e-6 * fmax(fabs((double)want[i]), 0.3)))
+                fail_msg("%s: slope or value %d is %g, not %g, at %g", silr_ops_cpu_describe(), act,
+                         (double)got[i], (double)want[i], (double)x[i % FINE]);
+        }
+    }
+}
+
+/* Bit for bit, of any width, at any rate, added or not. */
+static void dropout_is_the_same(void)
+{
+    static const double rates[] = {0, 0.05, 0.5, 0.999};
+    static const size_t widths[] = {1, 7, 32, 63, 64, 65, 576, 1000};
+    uint64_t row[50];
+
+    for (uint64_t i = 0; i < 50; i++)
+        row[i] = i * UINT64_C(0x9E3779B97F4A7C15);
+    for (size_t i = 0; i < 8; i++)
+        for (size_t j = 0; j < 8; j++) {
+            size_t dim = widths[i], ld = dim + GAP;
+            float *x = made(1, 50 * ld), *want = made(2, 50 * ld), *got = made(2, 50 * ld);
+            omp_set_num_threads(1 + (int)j % 3);
+            plain->dropout(UINT64_C(0x123456789abcdef0), rates[j / 2], row, x, ld, 50, dim, want, ld, j % 2);
+            cpu->dropout(UINT64_C(0x123456789abcdef0), rates[j / 2], row, x, ld, 50, dim, got, ld, j % 2);
+            assert_memory_equal(got, want, 50 * ld * sizeof *got);
+            silr_free(x);
+            silr_free(want);
+            silr_free(got);
+        }
+}
+
+static void embeddings_are_the_same(void)
+{
+    static const uint32_t id[] = {3, 0, 8, 3, 7, 3};
+
+    for (size_t i = 0; i < DIMS; i++) {
+        float *dy = made(1, 6 * dims[i]), *want = made(2, 9 * dims[i]), *got = made(2, 9 * dims[i]);
+        plain->gather_back(id, 6, 24.3F, dy, dims[i], want);
+        cpu->gather_back(id, 6, 24.3F, dy, dims[i], got);
+        assert_memory_equal(got, want, 9 * dims[i] * sizeof *got);
+        silr_free(dy);
+        silr_free(want);
+        silr_free(got);
+    }
+}
+
+static void row_by_row(void **state)
+{
+    (void)state;
+    with_all_kernels(norms_are_right);
+    with_all_kernels(activations_are_right);
+    with_all_kernels(slopes_are_exact_everywhere);
+    with_all_kernels(dropout_is_the_same);
+    with_all_kernels(embeddings_are_the_same);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products),
+        cmocka_unit_test(linear_back),
+        cmocka_unit_test(bytes_are_told),
+        cmocka_unit_test(row_by_row),
     };
 
     cpu = silr_ops_cpu();
