@@ -147,7 +147,7 @@ typedef struct {
     size_t n, in, out;
     const float *w, *x;
     float *y;
-    silr_linear *fast, *filed;
+    silr_linear *fast, *filed, *nf4;
 } product;
 
 static void ours(const product *p)
@@ -158,6 +158,11 @@ static void ours(const product *p)
 static void ours_filed(const product *p)
 {
     ops->linear(p->filed, p->x, p->n, p->in, p->y, p->out, false, NULL);
+}
+
+static void ours_nf4(const product *p)
+{
+    ops->linear(p->nf4, p->x, p->n, p->in, p->y, p->out, false, NULL);
 }
 
 static void with_blas(const product *p)
@@ -227,7 +232,7 @@ static void products(size_t in, size_t out, int threads, double peak_rate)
 {
     static const size_t counts[] = {1, 8, 64, 256, 1024};
     void (*const f[])(const product *) = {ours, peer.blas ? with_blas : NULL,
-                                          peer.dnnl ? with_dnnl : NULL, ours_filed};
+                                          peer.dnnl ? with_dnnl : NULL, ours_filed, ours_nf4};
     float *w = numbers(in * out), *x = numbers(1024 * in), *y = numbers(1024 * out);
     silr_tensor t = {.name = "w", .type = SILR_TYPE_F32, .n_dims = 2, .dim = {out, in}, .data = w,
                      .bytes = in * out * sizeof *w}, q = quantised(in, out);
@@ -235,20 +240,22 @@ static void products(size_t in, size_t out, int threads, double peak_rate)
 
     p.fast = linear(&t, SILR_KEEP_FAST);
     p.filed = linear(&q, SILR_KEEP_AS_FILED);
+    p.nf4 = linear(&t, SILR_KEEP_NF4);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        rates r[4];
+        rates r[5];
         p.n = counts[i];
         if (out > 10000 && p.n > 256)
             continue;
-        compare(&p, 4, f, r);
+        compare(&p, 5, f, r);
         printf("%5zu -> %5zu %5zu rows %d thr. | a CPU-second %6.1f (%3.0f%% of peak), OpenBLAS %6.1f, "
-               "oneDNN %6.1f, Q4_1 as filed %6.1f | a second %6.1f, OpenBLAS %6.1f, oneDNN %6.1f, "
-               "as filed %6.1f\n",
+               "oneDNN %6.1f, Q4_1 as filed %6.1f, NF4 %6.1f | a second %6.1f, OpenBLAS %6.1f, oneDNN %6.1f, "
+               "as filed %6.1f, NF4 %6.1f\n",
                in, out, p.n, threads, r[0].cpu, 100 * r[0].cpu / peak_rate, r[1].cpu, r[2].cpu,
-               r[3].cpu, r[0].clock, r[1].clock, r[2].clock, r[3].clock);
+               r[3].cpu, r[4].cpu, r[0].clock, r[1].clock, r[2].clock, r[3].clock, r[4].clock);
     }
     ops->linear_free(p.fast);
     ops->linear_free(p.filed);
+    ops->linear_free(p.nf4);
     silr_free((void *)(uintptr_t)q.data);
     silr_free(w);
     silr_free(x);

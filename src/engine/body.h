@@ -2,7 +2,8 @@
  * compiled once for each kind of processor.
  *
  * Wanted: LANES, ROWS, TARGET, KERNELS, KERNELS_NAME; vec; SET1, FMA, MAX, MIN, HALF, HALVES, BYTES,
- * SIGNED_BYTES (LANES of them as floats, as int32_t); MUL32 (of the low halves of vecu); sum4, max_of,
+ * SIGNED_BYTES (LANES of them as floats, as int32_t), NIBBLES (LANES of them, each byte's high one first),
+ * BOOK (NF4's numbers for indices 0 .. 15); MUL32 (of the low halves of vecu); sum4, max_of,
  * turn8. */
 #ifndef LANES
 #error "included by cpu_*.c, which say what a vector is"
@@ -112,6 +113,7 @@ const silr_kernels KERNELS = {
     .multiply_scratch = multiply_scratch,
     .multiply = multiply,
     .dequantise = dequantise,
+    .nf4_values = nf4_values,
     .attention_scratch = attention_scratch,
     .attention = attention,
     .rms_norm = rms_norm,

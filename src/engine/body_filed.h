@@ -203,6 +203,26 @@ TARGET static void dequantise(silr_type type, const void *data, size_t n, float 
     }
 }
 
+/* Whole blocks of NF4 in vectors; what a range has of blocks at its ends is left to the plain loop. */
+TARGET static void nf4_values(const silr_nf4 *q, size_t first, size_t n, float *out)
+{
+    const size_t block = SILR_NF4_BLOCK, end = first + n;
+    size_t from = (first + block - 1) / block * block, to = end / block * block;
+
+    if (from >= to) {
+        silr_nf4_values(q, first, n, out);
+        return;
+    }
+    silr_nf4_values(q, first, from - first, out);
+    out += from - first;
+    for (size_t i = from; i < to; i += block, out += block) {
+        vec scale = SET1(silr_nf4_scale(q, i / block));
+        for (size_t j = 0; j < block; j += LANES)
+            store(out + j, BOOK(NIBBLES(q->nibbles + (i + j) / 2)) * scale);
+    }
+    silr_nf4_values(q, to, end - to, out);
+}
+
 /* --- products --------------------------------------------------------------------------------- */
 
 /* sum[rows][4] = x[rows][n] . w[4][n], w PITCH apart and zero from n to whole vectors. */

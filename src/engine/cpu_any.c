@@ -22,6 +22,14 @@ typedef int32_t lanes_mask __attribute__((vector_size(16)));
 #define SIGNED_BYTES(p)                                                                            \
     ((lanes_mask){(int8_t)(p)[0], (int8_t)(p)[1], (int8_t)(p)[2], (int8_t)(p)[3]})
 
+#define NIBBLES(p) ((lanes_mask){(p)[0] >> 4, (p)[0] & 15, (p)[1] >> 4, (p)[1] & 15})
+#define BOOK(i) book(i)
+
+static inline vec book(lanes_mask i)
+{
+    return (vec){silr_nf4_book[i[0]], silr_nf4_book[i[1]], silr_nf4_book[i[2]], silr_nf4_book[i[3]]};
+}
+
 static inline vec choose(lanes_mask which, vec a, vec b)
 {
     return (vec)((which & (lanes_mask)a) | (~which & (lanes_mask)b));

@@ -5,6 +5,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <string.h>
 
 #define LANES 8
 #define ROWS 6 /* 6 rows x 2 vectors of sums, 2 of W, 1 of x: 15 registers */
@@ -22,8 +23,29 @@ typedef __m256 vec;
 #define SIGNED_BYTES(p) _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
 #define HALVES(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
 #define HALF(h) _cvtsh_ss(h)
+#define NIBBLES(p) nibbles(p)
+#define BOOK(i) book(i)
 
 #include "engine/x86.h"
+
+/* 4 bytes hold 8: each lane shifts its own down. */
+TARGET static inline __m256i nibbles(const uint8_t *p)
+{
+    const __m256i down = _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24);
+    int32_t four;
+
+    memcpy(&four, p, sizeof four);
+    return _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(four), down), _mm256_set1_epi32(15));
+}
+
+/* Both halves of the book by the lower three bits; the fourth, moved to the sign, takes one of them. */
+TARGET static inline __m256 book(__m256i i)
+{
+    const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(silr_nf4_book), i);
+    const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(silr_nf4_book + 8), i);
+
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
+}
 
 TARGET static inline float max_of(vec v)
 {

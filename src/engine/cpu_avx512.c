@@ -5,6 +5,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <string.h>
 
 #define LANES 16
 #define ROWS 8 /* 8 rows x 2 vectors of sums: enough to hide how long one takes */
@@ -22,8 +23,22 @@ typedef __m512 vec;
 #define SIGNED_BYTES(p) _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p)))
 #define HALVES(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
 #define HALF(h) _cvtsh_ss(h)
+#define NIBBLES(p) nibbles(p)
+#define BOOK(i) _mm512_permutexvar_ps(i, _mm512_loadu_ps(silr_nf4_book))
 
 #include "engine/x86.h"
+
+/* 8 bytes hold 16: each half of the lanes gets four of them, and each lane shifts its own down. */
+TARGET static inline __m512i nibbles(const uint8_t *p)
+{
+    const __m512i down = _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24);
+    int32_t four[2];
+
+    memcpy(four, p, sizeof four);
+    return _mm512_and_si512(
+        _mm512_srlv_epi32(_mm512_mask_set1_epi32(_mm512_set1_epi32(four[0]), 0xff00, four[1]), down),
+        _mm512_set1_epi32(15));
+}
 
 TARGET static inline float max_of(vec v)
 {

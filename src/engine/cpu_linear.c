@@ -2,20 +2,18 @@
  *
  * SILR_KEEP_FAST: the stack's rows as floats, interleaved in panels as the kernel wants them
  * (body_product.h), made once. SILR_KEEP_AS_FILED: nothing but where the rows lie; a tile makes
- * floats of its share as it needs them (body_filed.h). */
+ * floats of its share as it needs them (body_filed.h). SILR_KEEP_NF4: codes, of which a tile makes
+ * panels (cpu_linear_values.c). */
 #include "engine/cpu_linear.h"
 #include "engine/pool.h"
 
-enum {
-    TILE_ROWS = 96,      /* of x: runs of so many stay in the second cache */
-    TILE_WORK = 1 << 20, /* multiply-adds, about */
-    BOUND_ROWS = 8       /* fewer take as long as so many: fetching W is what takes the time */
-};
+enum { BOUND_ROWS = 8 }; /* fewer take as long as so many: fetching W is what takes the time */
 
 void silr_cpu_linear_free(silr_linear *w)
 {
     if (!w)
         return;
+    silr_stack_nf4_free(&w->stack, w->nf4);
     silr_stack_clear(&w->stack);
     silr_free(w->block);
     silr_free(w->back_block);
@@ -47,20 +45,25 @@ static void unpack_row(const silr_linear *w, size_t o, size_t at, size_t columns
 /* Row o as the file has it, which for a packed matrix may be gone. */
 static void filed_row(const silr_linear *w, size_t o, size_t at, size_t columns, float *out)
 {
-    const silr_tensor *t = w->stack.weight;
+    const silr_tensor *t = &w->stack.weight[silr_stack_part(&w->stack, &o)];
     const char *row;
 
-    while (o >= t->dim[0])
-        o -= t++->dim[0];
     row = (const char *)t->data + o * silr_row_bytes(t->type, w->stack.in);
     w->kernels->dequantise(t->type, row + silr_row_bytes(t->type, at), columns, out);
+}
+
+static void nf4_row(const silr_linear *w, size_t o, size_t at, size_t columns, float *out)
+{
+    const silr_nf4 *q = &w->nf4[silr_stack_part(&w->stack, &o)];
+
+    w->kernels->nf4_values(q, o * w->stack.in + at, columns, out);
 }
 
 void silr_linear_values(const silr_linear *w, size_t first, size_t n, size_t at, size_t columns,
                         float *out, size_t ld)
 {
     for (size_t o = 0; o < n; o++)
-        (w->packed ? unpack_row : filed_row)(w, first + o, at, columns, out + o * ld);
+        (w->packed ? unpack_row : w->nf4 ? nf4_row : filed_row)(w, first + o, at, columns, out + o * ld);
 }
 
 static void pack_panel(void *context, size_t panel, size_t thread)
@@ -126,6 +129,8 @@ silr_status silr_cpu_linear_new(silr_linear **out, const silr_tensor *const *wei
         goto done;
     if (keep == SILR_KEEP_FAST && (st = pack_all(w, err)) != SILR_OK)
         goto done;
+    if (keep == SILR_KEEP_NF4 && (st = silr_stack_nf4(&w->stack, &w->nf4, err)) != SILR_OK)
+        goto done;
     *out = w;
     w = NULL;
 done:
@@ -142,6 +147,8 @@ size_t silr_cpu_linear_bytes(const silr_linear *w)
         bytes += s->out * sizeof *s->bias;
     if (w->packed)
         bytes += silr_linear_room_bytes(w, s->in, s->out);
+    if (w->nf4)
+        bytes += silr_stack_nf4_bytes(s, w->nf4);
     if (w->back)
         bytes += silr_linear_room_bytes(w, s->out, s->in);
     return bytes;
@@ -205,14 +212,14 @@ static size_t up_to(size_t n, size_t multiple)
 void silr_linear_run(const silr_linear *w, const float *packed, const silr_tile_product *all)
 {
     multiplication m = {.w = w, .packed = packed, .all = *all};
-    size_t n = all->rows, row_tiles = (n + TILE_ROWS - 1) / TILE_ROWS, work;
+    size_t n = all->rows, row_tiles = (n + SILR_TILE_ROWS - 1) / SILR_TILE_ROWS, work;
 
     if (n == 0)
         return;
     m.rows = up_to((n + row_tiles - 1) / row_tiles, w->kernels->rows);
     row_tiles = (n + m.rows - 1) / m.rows;
     work = (m.rows > BOUND_ROWS ? m.rows : BOUND_ROWS) * all->in;
-    m.columns = up_to(TILE_WORK / work + 1, w->kernels->panel);
+    m.columns = up_to(SILR_TILE_WORK / work + 1, w->kernels->panel);
     m.column_tiles = (all->columns + m.columns - 1) / m.columns;
     silr_pool_run(multiply, &m, row_tiles * m.column_tiles);
 }
@@ -221,10 +228,11 @@ silr_status silr_cpu_linear(const silr_linear *w, const float *x, size_t n, size
                             size_t ldy, bool add, silr_error *err)
 {
     const silr_stack *s = &w->stack;
-    (void)err;
+    const silr_tile_product all = {.x = x, .y = y, .rows = n, .columns = s->out, .in = s->in,
+                                   .ldx = ldx, .ldy = ldy, .bias = s->bias, .add = add};
 
-    silr_linear_run(w, w->packed,
-                    &(silr_tile_product){.x = x, .y = y, .rows = n, .columns = s->out, .in = s->in,
-                                         .ldx = ldx, .ldy = ldy, .bias = s->bias, .add = add});
+    if (w->nf4)
+        return silr_linear_run_values(w, &all, err);
+    silr_linear_run(w, w->packed, &all);
     return SILR_OK;
 }

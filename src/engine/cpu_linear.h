@@ -9,7 +9,8 @@ struct silr_linear {
     silr_stack stack;
     const silr_kernels *kernels;
     float *block, *back_block; /* what was allocated */
-    float *packed; /* [panels][in][panel], 64-byte aligned; NULL: as filed */
+    float *packed; /* [panels][in][panel], 64-byte aligned; NULL: as filed, or */
+    silr_nf4 *nf4; /* [stack.n] SILR_KEEP_NF4; else NULL */
     float *back;   /* the same of the transpose, [panels of in][out][panel]; NULL: not made ready */
 };
 
@@ -25,7 +26,14 @@ void silr_linear_values(const silr_linear *w, size_t first, size_t n, size_t at,
 silr_status silr_linear_room(const silr_linear *w, size_t rows, size_t columns, float **block, float **at,
                              silr_error *err);
 size_t silr_linear_room_bytes(const silr_linear *w, size_t rows, size_t columns);
+enum {
+    SILR_TILE_ROWS = 96,      /* of x: runs of so many stay in the second cache */
+    SILR_TILE_WORK = 1 << 20, /* multiply-adds, about */
+};
 /* y = x times a packed matrix of all.in rows and all.columns columns, tile by tile. */
 void silr_linear_run(const silr_linear *w, const float *packed, const silr_tile_product *all);
+/* The same, to the bit, of a matrix of which no packed copy is kept: each tile packs its columns, out of
+ * silr_linear_values, for all rows to pass by. SILR_ENOMEM. */
+silr_status silr_linear_run_values(const silr_linear *w, const silr_tile_product *all, silr_error *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* engine.c - a model file becomes a loaded model: matrices as the backend wants them, norms and
  * position tables as floats. Nothing of it changes afterwards. */
 #include "engine/inside.h"
+#include "formats/nf4.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,8 +158,12 @@ static size_t free_memory(void)
 
 static silr_keep keep_how(const silr_model_spec *s, const silr_engine_opts *o)
 {
-    if (o->keep != SILR_WEIGHTS_AUTO)
-        return o->keep == SILR_WEIGHTS_F32 ? SILR_KEEP_FAST : SILR_KEEP_AS_FILED;
+    switch (o->keep) {
+    case SILR_WEIGHTS_F32: return SILR_KEEP_FAST;
+    case SILR_WEIGHTS_AS_FILED: return SILR_KEEP_AS_FILED;
+    case SILR_WEIGHTS_NF4: return SILR_KEEP_NF4;
+    case SILR_WEIGHTS_AUTO: break;
+    }
     return layer_values(s) * sizeof(float) <= free_memory() / 2 ? SILR_KEEP_FAST : SILR_KEEP_AS_FILED;
 }
 
@@ -181,6 +186,8 @@ silr_status silr_engine_estimate(const silr_weights *w, const silr_engine_opts *
         *weights += silr_weights_at(w, i)->bytes;
     if (keep_how(s, o) == SILR_KEEP_FAST)
         *weights += layer_values(s) * sizeof(float);
+    if (keep_how(s, o) == SILR_KEEP_NF4)
+        *weights += silr_nf4_bytes_of(layer_values(s));
     *work = silr_room_bytes(s, rows, rows, s->rope ? rows : 0);
     return SILR_OK;
 }

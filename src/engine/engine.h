@@ -18,7 +18,9 @@
 #include "formats/formats.h"
 #include "tokenizer/tokenizer.h"
 
-typedef enum { SILR_WEIGHTS_AUTO, SILR_WEIGHTS_F32, SILR_WEIGHTS_AS_FILED } silr_weights_kept;
+/* How the matrices of the layers are kept; embeddings, norms and the output matrix stay as filed. NF4: in
+ * 4 bits (formats/nf4.h), about 0.52 bytes a value, made when the model is loaded. */
+typedef enum { SILR_WEIGHTS_AUTO, SILR_WEIGHTS_F32, SILR_WEIGHTS_AS_FILED, SILR_WEIGHTS_NF4 } silr_weights_kept;
 typedef struct {
     silr_weights_kept keep; /* AUTO: floats where they fit into half of the free memory */
     bool plain;             /* the plain operations (tests) */

@@ -10,6 +10,7 @@
 #define SILR_ENGINE_KERNELS_H
 
 #include "engine/ops.h"
+#include "formats/nf4.h"
 
 /* y[rows][columns] (+)= x[rows][in] W^T + bias, for a tile of rows and columns. */
 typedef struct {
@@ -55,6 +56,7 @@ typedef struct {
     size_t (*multiply_scratch)(const silr_tile_multiply *t);
     void (*multiply)(const silr_tile_multiply *t);
     void (*dequantise)(silr_type type, const void *data, size_t n, float *out);
+    void (*nf4_values)(const silr_nf4 *q, size_t first, size_t n, float *out); /* as silr_nf4_values */
 
     size_t (*attention_scratch)(const silr_attention *a, size_t rows);
     void (*attention)(const silr_tile_attention *t);

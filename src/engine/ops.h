@@ -15,9 +15,11 @@
 
 #include "formats/formats.h"
 
-/* How a backend keeps matrices: as floats in the layout that multiplies fastest, or as the file has
- * them (quantised), turned into floats a tile at a time as they are used. */
-typedef enum { SILR_KEEP_FAST, SILR_KEEP_AS_FILED } silr_keep;
+/* How a backend keeps matrices: as floats in the layout that multiplies fastest; as the file has them
+ * (quantised), turned into floats a tile at a time as they are used; or in 4 bits of its own (nf4.h, each
+ * matrix by itself; any row length), likewise turned into floats by the tile: those products are, to the
+ * bit, those with the same floats kept fast (linear_back: and not made ready). */
+typedef enum { SILR_KEEP_FAST, SILR_KEEP_AS_FILED, SILR_KEEP_NF4 } silr_keep;
 
 /* One or more matrices [out_i][in] stacked to one of out = sum out_i rows, with biases [out_i] or
  * NULL; made and owned by a backend. */
@@ -60,7 +62,7 @@ typedef struct {
 typedef struct silr_ops {
     const char *name;
 
-    /* SILR_ENOMEM; SILR_EINPUT: a type that cannot be computed with. */
+    /* SILR_ENOMEM; SILR_EINPUT: a type that cannot be computed with, or values that NF4 cannot hold. */
     silr_status (*linear_new)(silr_linear **out, const silr_tensor *const *weight,
                               const silr_tensor *const *bias, size_t n, silr_keep keep,
                               silr_error *err);

@@ -4,6 +4,7 @@
 #define SILR_ENGINE_OPS_INSIDE_H
 
 #include "engine/ops.h"
+#include "formats/nf4.h"
 
 /* The matrices of a stack, checked: all [out_i][in], of types that can be computed with. */
 typedef struct {
@@ -15,6 +16,12 @@ typedef struct {
 silr_status silr_stack_init(silr_stack *s, const silr_tensor *const *weight,
                             const silr_tensor *const *bias, size_t n, silr_error *err);
 void silr_stack_clear(silr_stack *s);
+/* The stack's matrices in 4 bits, *out [n], whose bytes are then no longer needed. */
+silr_status silr_stack_nf4(const silr_stack *s, silr_nf4 **out, silr_error *err);
+void silr_stack_nf4_free(const silr_stack *s, silr_nf4 *q); /* NULL is fine */
+size_t silr_stack_nf4_bytes(const silr_stack *s, const silr_nf4 *q);
+/* Which part row `*row` of the stack is of; *row becomes its row there. */
+size_t silr_stack_part(const silr_stack *s, size_t *row);
 /* Bytes of one row of a matrix of `in` columns. */
 size_t silr_row_bytes(silr_type type, size_t in);
 

@@ -10,31 +10,42 @@
 
 struct silr_linear {
     silr_stack stack;
-    float *value; /* [out][in], SILR_KEEP_FAST; else NULL */
+    float *value;  /* [out][in], SILR_KEEP_FAST; else NULL */
+    silr_nf4 *nf4; /* [stack.n], SILR_KEEP_NF4; else NULL */
 };
 
 static void linear_free(silr_linear *w)
 {
     if (!w)
         return;
+    silr_stack_nf4_free(&w->stack, w->nf4);
     silr_stack_clear(&w->stack);
     silr_free(w->value);
     silr_free(w);
 }
 
-/* *out = the whole stack as floats [out][in]. */
-static silr_status as_floats(const silr_stack *s, float **out, silr_error *err)
+/* Row `o` of the stack, which is not kept as floats. */
+static void row_of(const silr_linear *w, size_t o, float *out)
 {
+    const silr_stack *s = &w->stack;
+    const size_t part = silr_stack_part(s, &o);
+
+    if (w->nf4)
+        silr_nf4_values(&w->nf4[part], o * s->in, s->in, out);
+    else
+        silr_tensor_rows(&s->weight[part], o, 1, out);
+}
+
+/* *out = the whole stack as floats [out][in]. */
+static silr_status as_floats(const silr_linear *w, float **out, silr_error *err)
+{
+    const silr_stack *s = &w->stack;
     size_t count;
-    float *at;
 
     if (!silr_mul(s->out, s->in, &count) || !(*out = silr_alloc(count, sizeof **out)))
         return silr_fail_memory(err);
-    at = *out;
-    for (size_t i = 0; i < s->n; i++) {
-        silr_tensor_rows(&s->weight[i], 0, s->weight[i].dim[0], at);
-        at += s->weight[i].dim[0] * s->in;
-    }
+    for (size_t o = 0; o < s->out; o++)
+        row_of(w, o, *out + o * s->in);
     return SILR_OK;
 }
 
@@ -50,7 +61,9 @@ static silr_status linear_new(silr_linear **out, const silr_tensor *const *weigh
         return silr_fail_memory(err);
     if ((st = silr_stack_init(&w->stack, weight, bias, n, err)) != SILR_OK)
         goto done;
-    if (keep == SILR_KEEP_FAST && (st = as_floats(&w->stack, &w->value, err)) != SILR_OK)
+    if (keep == SILR_KEEP_FAST && (st = as_floats(w, &w->value, err)) != SILR_OK)
+        goto done;
+    if (keep == SILR_KEEP_NF4 && (st = silr_stack_nf4(&w->stack, &w->nf4, err)) != SILR_OK)
         goto done;
     *out = w;
     w = NULL;
@@ -68,6 +81,8 @@ static size_t linear_bytes(const silr_linear *w)
         bytes += s->out * sizeof *s->bias;
     if (w->value)
         bytes += s->out * s->in * sizeof *w->value;
+    if (w->nf4)
+        bytes += silr_stack_nf4_bytes(s, w->nf4);
     return bytes;
 }
 
@@ -97,16 +112,14 @@ static silr_status linear(const silr_linear *w, const float *x, size_t n, size_t
 {
     const silr_stack *s = &w->stack;
     float *filed = NULL;
-    size_t o = 0;
 
     if (!w->value && !(filed = silr_alloc(s->in, sizeof *filed)))
         return silr_fail_memory(err);
-    for (size_t i = 0; i < s->n; i++)
-        for (size_t r = 0; r < s->weight[i].dim[0]; r++, o++) {
-            if (filed)
-                silr_tensor_rows(&s->weight[i], r, 1, filed);
-            column(w, o, filed ? filed : w->value + o * s->in, x, n, ldx, y, ldy, add);
-        }
+    for (size_t o = 0; o < s->out; o++) {
+        if (filed)
+            row_of(w, o, filed);
+        column(w, o, filed ? filed : w->value + o * s->in, x, n, ldx, y, ldy, add);
+    }
     silr_free(filed);
     return SILR_OK;
 }
@@ -119,7 +132,7 @@ static silr_status linear_back(const silr_linear *w, const float *dy, size_t n, 
     float *filed = NULL;
     silr_status st;
 
-    if (!w->value && (st = as_floats(s, &filed, err)) != SILR_OK)
+    if (!w->value && (st = as_floats(w, &filed, err)) != SILR_OK)
         return st;
     st = silr_plain_product(false, false, n, s->in, s->out, 1, dy, lddy, filed ? filed : w->value, s->in,
                             dx, lddx, add, err);

@@ -76,3 +76,45 @@ void silr_stack_clear(silr_stack *s)
     silr_free(s->bias);
     *s = (silr_stack){.n = 0};
 }
+
+size_t silr_stack_part(const silr_stack *s, size_t *row)
+{
+    size_t part = 0;
+
+    while (*row >= s->weight[part].dim[0])
+        *row -= s->weight[part++].dim[0];
+    return part;
+}
+
+silr_status silr_stack_nf4(const silr_stack *s, silr_nf4 **out, silr_error *err)
+{
+    silr_nf4 *q = silr_calloc(s->n, sizeof *q);
+    silr_status st = SILR_OK;
+
+    *out = NULL;
+    if (!q)
+        return silr_fail_memory(err);
+    for (size_t i = 0; st == SILR_OK && i < s->n; i++)
+        st = silr_nf4_quantise(&q[i], &s->weight[i], err);
+    if (st == SILR_OK)
+        *out = q;
+    else
+        silr_stack_nf4_free(s, q);
+    return st;
+}
+
+void silr_stack_nf4_free(const silr_stack *s, silr_nf4 *q)
+{
+    for (size_t i = 0; q && i < s->n; i++)
+        silr_nf4_clear(&q[i]);
+    silr_free(q);
+}
+
+size_t silr_stack_nf4_bytes(const silr_stack *s, const silr_nf4 *q)
+{
+    size_t bytes = s->n * sizeof *q;
+
+    for (size_t i = 0; i < s->n; i++)
+        bytes += silr_nf4_bytes(&q[i]);
+    return bytes;
+}

@@ -2,6 +2,8 @@
  * and SmolLM2 and MiniLM where they are at hand. Then what must hold for any model: what a text gets
  * depends on nothing but itself. */
 #include "engine/engine.h"
+#include "formats/nf4.h"
+#include "formats/safetensors_write.h"
 #include <jansson.h>
 #include <math.h>
 #include <omp.h>
@@ -10,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define DATA SOURCE_ROOT "/tests/engine/data/"
@@ -131,6 +134,94 @@ static void bert_is_pytorchs(void **state)
         silr_engine_free(e);
     }
     json_decref(want);
+}
+
+/* --- in 4 bits ---------------------------------------------------------------------------------------- */
+
+static bool in_a_layer(const silr_weights *w, const silr_tensor *t)
+{
+    for (size_t layer = 0; layer < silr_weights_spec(w)->layers; layer++)
+        for (int part = SILR_PART_Q; part <= SILR_PART_DOWN; part++)
+            if (silr_weights_part(w, (silr_part)part, layer, false) == t)
+                return t->n_dims == 2;
+    return false;
+}
+
+/* Writes the model in `from` with the matrices of its layers replaced by what their codes stand for. */
+static void write_coded(const char *from, const char *path)
+{
+    static float values[64][256 * 64];
+    silr_saved_tensor t[64];
+    silr_weights *w;
+    silr_error err;
+    silr_nf4 q;
+
+    ok(silr_weights_open(&w, from, &err), &err);
+    assert_true(silr_weights_count(w) <= 64);
+    for (size_t i = 0; i < silr_weights_count(w); i++) {
+        const silr_tensor *x = silr_weights_at(w, i);
+        size_t n = x->dim[0] * (x->n_dims == 2 ? x->dim[1] : 1);
+        assert_true(n <= sizeof values[i] / sizeof values[i][0]);
+        t[i] = (silr_saved_tensor){.name = x->name, .type = SILR_TYPE_F32, .n_dims = x->n_dims,
+                                   .dim = {x->dim[0], x->dim[1]}, .values = values[i]};
+        silr_tensor_rows(x, 0, x->n_dims == 2 ? x->dim[0] : 1, values[i]);
+        if (!in_a_layer(w, x))
+            continue;
+        ok(silr_nf4_quantise(&q, x, &err), &err);
+        silr_nf4_values(&q, 0, n, values[i]);
+        silr_nf4_clear(&q);
+    }
+    ok(silr_safetensors_write(path, t, silr_weights_count(w), NULL, 0, NULL, NULL, &err), &err);
+    silr_weights_free(w);
+}
+
+/* A model kept in 4 bits is, to the bit, the one that has the values of the codes: the matrices of the
+ * layers, each by itself, and nothing else. */
+static void four_bits(const char *from, const json_t *want)
+{
+    char dir[] = "/tmp/silr-nf4-XXXXXX", config[1000], path[64];
+    texts t = texts_of(json_object_get(want, "texts"));
+    static float x[2][4096 * DIM];
+    silr_buf json = {0};
+    silr_error err;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    write_coded(from, path);
+    snprintf(config, sizeof config, "%s/config.json", from);
+    ok(silr_file_read(&json, config, 1 << 20, &err), &err);
+    snprintf(config, sizeof config, "%s/config.json", dir);
+    ok(silr_file_write(config, json.data, json.len, &err), &err);
+    silr_buf_clear(&json);
+    for (int plain = 0; plain < 2; plain++) {
+        silr_engine *nf4 = engine_of(from, (silr_engine_opts){.keep = SILR_WEIGHTS_NF4, .plain = plain, .bare = true});
+        silr_engine *coded = engine_of(dir, (silr_engine_opts){.keep = SILR_WEIGHTS_F32, .plain = plain, .bare = true});
+        const size_t bytes = t.start[t.n] * silr_engine_dim(nf4) * sizeof(float);
+        const silr_engine_opts nf4_opts = {.keep = SILR_WEIGHTS_NF4}, filed = {.keep = SILR_WEIGHTS_AS_FILED};
+        size_t in_four, in_file, work;
+        ok(silr_engine_hidden(nf4, t.ids, t.start, t.n, 2, x[0], &err), &err);
+        ok(silr_engine_hidden(coded, t.ids, t.start, t.n, 2, x[1], &err), &err);
+        assert_memory_equal(x[0], x[1], bytes);
+        ok(silr_engine_estimate(silr_engine_weights(nf4), &nf4_opts, 64, &in_four, &work, &err), &err);
+        ok(silr_engine_estimate(silr_engine_weights(nf4), &filed, 64, &in_file, &work, &err), &err);
+        assert_true(in_four > in_file && in_four < in_file + in_file / 4);
+        silr_engine_free(nf4);
+        silr_engine_free(coded);
+    }
+    unlink(path);
+    unlink(config);
+    rmdir(dir);
+}
+
+static void layers_in_four_bits(void **state)
+{
+    json_t *llama = expected(LLAMA "/expect.json"), *bert = expected(BERT "/expect.json");
+    (void)state;
+
+    four_bits(LLAMA, llama);
+    four_bits(BERT, bert);
+    json_decref(llama);
+    json_decref(bert);
 }
 
 /* --- models that may be at hand -------------------------------------------------------------------------- */
@@ -470,6 +561,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_is_pytorchs),
         cmocka_unit_test(bert_is_pytorchs),
+        cmocka_unit_test(layers_in_four_bits),
         cmocka_unit_test(smollm2_is_pytorchs),
         cmocka_unit_test(minilm_is_pytorchs),
         cmocka_unit_test(batch_mates_change_nothing),
