@@ -8,6 +8,7 @@
 #ifndef SILR_CLASSIFY_HEAD_H
 #define SILR_CLASSIFY_HEAD_H
 
+#include "classify/adamw.h"
 #include "classify/classifier.h"
 #include "classify/dense.h"
 
@@ -38,9 +39,7 @@ typedef struct {
 /* Clears, or makes anew when the size has changed, c->params and the rest; kept stays NULL. */
 silr_status silr_moments_ready(silr_classifier *c, silr_moments *s, size_t n, silr_error *err);
 void silr_moments_clear(silr_classifier *c, silr_moments *s);
-/* Adam on params[from .. from + n). */
-void silr_moments_step(silr_classifier *c, silr_moments *s, const silr_adam *adam, double lr,
-                       uint64_t t, double l2, size_t from, size_t n);
+silr_adamw_block silr_moments_block(const silr_classifier *c, const silr_moments *s);
 
 /* out[k] = sum_l A[k][l] in[l] / blends */
 void silr_head_mix(size_t columns, const double *A, double blends, const double *in, double *out);

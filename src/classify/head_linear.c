@@ -68,15 +68,9 @@ silr_status silr_moments_ready(silr_classifier *c, silr_moments *s, size_t n, si
     return SILR_OK;
 }
 
-void silr_moments_step(silr_classifier *c, silr_moments *s, const silr_adam *adam, double lr,
-                       uint64_t t, double l2, size_t from, size_t n)
+silr_adamw_block silr_moments_block(const silr_classifier *c, const silr_moments *s)
 {
-    const size_t piece = 8192;
-
-#pragma omp parallel for schedule(static) if (n > 4 * piece)
-    for (size_t i = from; i < from + n; i += piece)
-        silr_kernel_adam(adam, lr, t, l2, from + n - i < piece ? from + n - i : piece,
-                         c->params + i, s->grad + i, s->m + i, s->v + i);
+    return (silr_adamw_block){.params = c->params, .grad = s->grad, .m = s->m, .v = s->v};
 }
 
 void silr_head_mix(size_t columns, const double *A, double blends, const double *in, double *out)
@@ -182,11 +176,11 @@ static silr_status linear_step(silr_classifier *c, double lr, silr_error *err)
 {
     linear *h = self(c);
     const size_t weights = h->head.x->d * h->stride;
+    const silr_adamw_range all[] = {{0, weights, true, h->adam.l2}, {weights, h->stride, true, 0}};
+    const silr_adamw_block b = silr_moments_block(c, &h->s);
 
     (void)err;
-    h->t++;
-    silr_moments_step(c, &h->s, &h->adam, lr, h->t, h->adam.l2, 0, weights);
-    silr_moments_step(c, &h->s, &h->adam, lr, h->t, 0, weights, h->stride);
+    silr_adamw_step(&b, all, 2, &h->adam, lr, ++h->t, 0, NULL);
     return SILR_OK;
 }
 

@@ -241,13 +241,15 @@ static silr_status mlp_backward(silr_classifier *c, const uint32_t *docs, size_t
 static silr_status mlp_step(silr_classifier *c, double lr, silr_error *err)
 {
     mlp *h = self(c);
+    const silr_adamw_block b = silr_moments_block(c, &h->s);
+    silr_adamw_range all[4];
 
     (void)err;
-    h->t++;
     h->n_held = 0;
     for (int p = 0; p < 4; p++)
-        silr_moments_step(c, &h->s, &h->adam, lr, h->t, p == W1 || p == W2 ? h->adam.l2 : 0,
-                          h->params[p].offset, h->params[p].count);
+        all[p] = (silr_adamw_range){h->params[p].offset, h->params[p].count, true,
+                                    p == W1 || p == W2 ? h->adam.l2 : 0};
+    silr_adamw_step(&b, all, 4, &h->adam, lr, ++h->t, 0, NULL);
     return SILR_OK;
 }
 

@@ -1,29 +1,12 @@
-/* kernels.c - sparse times dense, dense times dense, and Adam.
+/* kernels.c - sparse times dense, and dense times dense.
  *
  * A bank of models lies side by side: row j of the weights holds feature j's weight in every
  * model. Going through a text's entries once, one load of (feature, value) serves them all, and
  * the columns are what the vector units work on. Backward is the same loop with the roles
- * exchanged: entries are the texts that have a feature, rows are the derivatives of their scores.
- *
- * AdamW (Loshchilov and Hutter 2019), as PyTorch orders it, with g the gradient:
- *
- *     p <- p (1 - lr wd)
- *     m <- b1 m + (1 - b1) g          v <- b2 v + (1 - b2) g^2
- *     p <- p - lr/(1 - b1^t)  m / (sqrt(v)/sqrt(1 - b2^t) + eps)
- *
- * Machines differ in vector units and one binary serves all: the compiler makes each loop three
- * times and the loader picks (not under sanitizers, which do not like that mechanism). */
+ * exchanged: entries are the texts that have a feature, rows are the derivatives of their scores. */
 #include "classify/kernels.h"
 
-#include <math.h>
 #include <string.h>
-
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&   \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define EACH_CPU
-#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -148,47 +131,4 @@ EACH_CPU void silr_kernel_product(const float *x, size_t row, size_t step, size_
         product_rows(x, row, step, rows, n, w + c, ldw, out + c, ldo, 2);
     else if (columns - c == 8)
         product_rows(x, row, step, rows, n, w + c, ldw, out + c, ldo, 1);
-}
-
-EACH_CPU static void adam_f32(size_t n, float *restrict p, float *restrict g, float *restrict m,
-                              float *restrict v, const float k[8])
-{
-    const float b1 = k[0], c1 = k[1], b2 = k[2], c2 = k[3], l2 = k[4], keep = k[5], rate = k[6];
-    const float eps = k[7];
-
-    for (size_t i = 0; i < n; i++) {
-        const float d = g[i] + l2 * p[i];
-        const float mi = b1 * m[i] + c1 * d, vi = b2 * v[i] + c2 * d * d;
-        m[i] = mi;
-        v[i] = vi;
-        p[i] = p[i] * keep - rate * mi / (sqrtf(vi) + eps);
-        g[i] = 0;
-    }
-}
-
-void silr_kernel_adam(const silr_adam *a, double lr, uint64_t t, double l2, size_t n, float *p,
-                      float *g, float *m, float *v)
-{
-    /* sqrt(v)/s + eps = (sqrt(v) + eps s)/s with s = sqrt(1 - b2^t) */
-    const double s = sqrt(1 - pow(a->beta2, (double)t));
-    const double rate = lr / (1 - pow(a->beta1, (double)t)) * s;
-    const float k[8] = {(float)a->beta1, (float)(1 - a->beta1), (float)a->beta2,
-                        (float)(1 - a->beta2), (float)l2, (float)(1 - lr * a->weight_decay),
-                        (float)rate, (float)(a->epsilon * s)};
-
-    adam_f32(n, p, g, m, v, k);
-}
-
-void silr_adam_f64(const silr_adam *a, double lr, uint64_t t, double l2, size_t n, double *p,
-                   const double *g, double *m, double *v)
-{
-    const double s = sqrt(1 - pow(a->beta2, (double)t)), rate = lr / (1 - pow(a->beta1, (double)t));
-
-    for (size_t i = 0; i < n; i++) {
-        const double d = g[i] + l2 * p[i];
-        p[i] *= 1 - lr * a->weight_decay;
-        m[i] = a->beta1 * m[i] + (1 - a->beta1) * d;
-        v[i] = a->beta2 * v[i] + (1 - a->beta2) * d * d;
-        p[i] -= rate * m[i] / (sqrt(v[i]) / s + a->epsilon);
-    }
 }

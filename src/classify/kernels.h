@@ -1,4 +1,4 @@
-/* kernels.h - the three inner loops of the linear bank; known inside classify/ only.
+/* kernels.h - the inner loops of the linear bank; known inside classify/ only.
  *
  * No instruction fuses a multiplication with an addition here (C17 forbids it by default), and
  * every sum runs in the order of the entries, so a column's result is the same whatever the
@@ -7,6 +7,15 @@
 #define SILR_CLASSIFY_KERNELS_H
 
 #include "classify/classifier.h"
+
+/* Machines differ in vector units and one binary serves all: the compiler makes each loop three
+ * times and the loader picks (not under sanitizers, which do not like that mechanism). */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&   \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define EACH_CPU
+#endif
 
 enum { SILR_KERNEL_WIDTH = 32 }; /* columns at once: what fits in the registers */
 
@@ -21,12 +30,5 @@ void silr_kernel_dot(const uint32_t *idx, const float *val, size_t n, const floa
  * feature (row 1). */
 void silr_kernel_product(const float *x, size_t row, size_t step, size_t rows, size_t n,
                          const float *w, size_t ldw, size_t columns, float *out, size_t ldo);
-
-/* One step of Adam on n parameters, gradient cleared. t: which step, from 1. */
-void silr_kernel_adam(const silr_adam *a, double lr, uint64_t t, double l2, size_t n, float *p,
-                      float *g, float *m, float *v);
-/* The same in doubles, in the order of PyTorch's AdamW; the gradient is left alone. */
-void silr_adam_f64(const silr_adam *a, double lr, uint64_t t, double l2, size_t n, double *p,
-                   const double *g, double *m, double *v);
 
 #endif

@@ -17,6 +17,7 @@
  *
  * Before editing: tests hold this to the bit (threads, bank against single runs, batch paths). */
 #include "classify/ngram.h"
+#include "classify/adamw.h"
 
 #include "classify/kernels.h"
 #include <omp.h>
@@ -239,16 +240,12 @@ static silr_status ngram_backward(silr_classifier *c, const uint32_t *docs, size
 static silr_status ngram_step(silr_classifier *c, double lr, silr_error *err)
 {
     ngram *g = self(c);
-    const size_t weights = g->x.d * g->stride, piece = 8192;
+    const size_t weights = g->x.d * g->stride;
+    const silr_adamw_range all[] = {{0, weights, true, g->adam.l2}, {weights, g->stride, true, 0}};
+    const silr_adamw_block b = {.params = c->params, .grad = g->grad, .m = g->m, .v = g->v};
 
     (void)err;
-    g->t++;
-#pragma omp parallel for schedule(static) if (weights > 4 * piece)
-    for (size_t i = 0; i < weights; i += piece)
-        silr_kernel_adam(&g->adam, lr, g->t, g->adam.l2, weights - i < piece ? weights - i : piece,
-                         c->params + i, g->grad + i, g->m + i, g->v + i);
-    silr_kernel_adam(&g->adam, lr, g->t, 0, g->stride, c->params + weights, g->grad + weights,
-                     g->m + weights, g->v + weights);
+    silr_adamw_step(&b, all, 2, &g->adam, lr, ++g->t, 0, NULL);
     return SILR_OK;
 }
 
