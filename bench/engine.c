@@ -7,7 +7,7 @@
  *     engine load MODEL                               until ready
  *
  * Prints one JSON object: texts, tokens, wall and CPU seconds, peak memory, and the first numbers of the
- * result for comparison. SILR_BENCH_KEEP=f32 or as-filed says how weights are kept. */
+ * result for comparison. SILR_BENCH_KEEP=f32, nf4 or as-filed says how weights are kept. */
 #include "engine/engine.h"
 #include <omp.h>
 #include <stdio.h>
@@ -106,7 +106,8 @@ int main(int argc, char **argv)
     if (argc < 3)
         return 2;
     if (kept)
-        opts.keep = strcmp(kept, "f32") == 0 ? SILR_WEIGHTS_F32 : SILR_WEIGHTS_AS_FILED;
+        opts.keep = strcmp(kept, "f32") == 0   ? SILR_WEIGHTS_F32
+                    : strcmp(kept, "nf4") == 0 ? SILR_WEIGHTS_NF4 : SILR_WEIGHTS_AS_FILED;
     const bool annotate = strcmp(argv[1], "annotate") == 0;
     const int files = annotate ? 2 : 1;
     if (argc > 3 + files)

@@ -146,6 +146,11 @@ static double both_ways(size_t out, size_t in, const float *x, float *y)
     product_rate("backward, not made ready", &w);
     w.linear = linear(SILR_TYPE_Q4_1, SILR_KEEP_AS_FILED, out, in, true);
     product_rate("backward, Q4_1 as filed", &w);
+    w.linear = linear(SILR_TYPE_F32, SILR_KEEP_NF4, out, in, true);
+    product_rate("backward, NF4", &w);
+    w = (work){.run = forward, .linear = w.linear, .m = TOKENS, .n = out, .k = in, .a = x, .lda = in, .c = y,
+               .ldc = out};
+    product_rate("forward, NF4", &w);
     return ms;
 }
 

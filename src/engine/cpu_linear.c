@@ -7,7 +7,10 @@
 #include "engine/cpu_linear.h"
 #include "engine/pool.h"
 
-enum { BOUND_ROWS = 8 }; /* fewer take as long as so many: fetching W is what takes the time */
+enum {
+    TILE_WORK = 1 << 20, /* multiply-adds, about */
+    BOUND_ROWS = 8       /* fewer take as long as so many: fetching W is what takes the time */
+};
 
 void silr_cpu_linear_free(silr_linear *w)
 {
@@ -219,7 +222,7 @@ void silr_linear_run(const silr_linear *w, const float *packed, const silr_tile_
     m.rows = up_to((n + row_tiles - 1) / row_tiles, w->kernels->rows);
     row_tiles = (n + m.rows - 1) / m.rows;
     work = (m.rows > BOUND_ROWS ? m.rows : BOUND_ROWS) * all->in;
-    m.columns = up_to(SILR_TILE_WORK / work + 1, w->kernels->panel);
+    m.columns = up_to(TILE_WORK / work + 1, w->kernels->panel);
     m.column_tiles = (all->columns + m.columns - 1) / m.columns;
     silr_pool_run(multiply, &m, row_tiles * m.column_tiles);
 }

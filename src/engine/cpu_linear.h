@@ -26,10 +26,7 @@ void silr_linear_values(const silr_linear *w, size_t first, size_t n, size_t at,
 silr_status silr_linear_room(const silr_linear *w, size_t rows, size_t columns, float **block, float **at,
                              silr_error *err);
 size_t silr_linear_room_bytes(const silr_linear *w, size_t rows, size_t columns);
-enum {
-    SILR_TILE_ROWS = 96,      /* of x: runs of so many stay in the second cache */
-    SILR_TILE_WORK = 1 << 20, /* multiply-adds, about */
-};
+enum { SILR_TILE_ROWS = 96 }; /* of x: runs of so many stay in the second cache */
 /* y = x times a packed matrix of all.in rows and all.columns columns, tile by tile. */
 void silr_linear_run(const silr_linear *w, const float *packed, const silr_tile_product *all);
 /* The same, to the bit, of a matrix of which no packed copy is kept: each tile packs its columns, out of

@@ -9,8 +9,10 @@
 #include "engine/pool.h"
 
 enum {
-    SPLIT = 256,  /* rows of x are divided among tiles only where each gets so many */
-    PANEL_MOST = 32
+    VALUES = 96 * 1024, /* of a tile's panels: with some rows of x, what the second cache holds; the more, the
+                           less often x is fetched */
+    SPLIT = 256,        /* rows of x are divided among tiles only where each gets so many */
+    PANEL_MOST = 32,    /* columns */
 };
 
 typedef struct {
@@ -59,25 +61,36 @@ static size_t up_to(size_t n, size_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
+/* Panels of about VALUES, rows not divided: then as many tiles as keep all threads busy, first by
+ * dividing rows as far as that costs little, then by fewer columns. */
+static void cut(multiplication *m, size_t threads)
+{
+    const size_t panel = m->w->kernels->panel, out = m->all.columns, n = m->all.rows;
+    const size_t wanted = 4 * threads, most = n / SPLIT > 0 ? n / SPLIT : 1;
+    size_t columns = VALUES / m->all.in + 1, row_tiles;
+
+    m->columns = up_to(columns < out ? columns : out, panel);
+    row_tiles = (wanted * m->columns + out - 1) / out;
+    row_tiles = row_tiles < most ? row_tiles : most;
+    columns = up_to(row_tiles * out / wanted + 1, panel);
+    m->columns = columns < m->columns ? columns : m->columns;
+    m->column_tiles = (out + m->columns - 1) / m->columns;
+    m->rows = up_to((n + row_tiles - 1) / row_tiles, m->w->kernels->rows);
+}
+
 silr_status silr_linear_run_values(const silr_linear *w, const silr_tile_product *all, silr_error *err)
 {
-    const size_t panel = w->kernels->panel, threads = silr_pool_threads(), n = all->rows;
+    const size_t threads = silr_pool_threads();
     multiplication m = {.w = w, .all = *all};
-    size_t row_tiles;
 
-    SILR_ASSERT(panel <= PANEL_MOST);
-    if (n == 0)
+    SILR_ASSERT(w->kernels->panel <= PANEL_MOST);
+    if (all->rows == 0)
         return SILR_OK;
-    m.columns = up_to(SILR_TILE_WORK / (SILR_TILE_ROWS * all->in) + 1, panel);
-    m.columns = m.columns < up_to(all->columns, panel) ? m.columns : up_to(all->columns, panel);
-    m.column_tiles = (all->columns + m.columns - 1) / m.columns;
-    row_tiles = (4 * threads + m.column_tiles - 1) / m.column_tiles;
-    row_tiles = row_tiles < n / SPLIT ? row_tiles : n / SPLIT > 0 ? n / SPLIT : 1;
-    m.rows = up_to((n + row_tiles - 1) / row_tiles, w->kernels->rows);
+    cut(&m, threads);
     m.each = m.columns * all->in + PANEL_MOST * SILR_VALUES_UNIT;
     if (!(m.scratch = silr_alloc_aligned(threads * m.each, sizeof *m.scratch)))
         return silr_fail_memory(err);
-    silr_pool_run(multiply, &m, (n + m.rows - 1) / m.rows * m.column_tiles);
+    silr_pool_run(multiply, &m, (all->rows + m.rows - 1) / m.rows * m.column_tiles);
     silr_free(m.scratch);
     return SILR_OK;
 }
