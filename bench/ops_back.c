@@ -120,7 +120,7 @@ static silr_linear *linear(silr_type type, silr_keep keep, size_t out, size_t in
     const silr_type_info *info = silr_type_of(type);
     silr_tensor t = {.name = "w", .type = type, .n_dims = 2, .dim = {out, in}};
     const silr_tensor *w = &t;
-    silr_linear *l;
+    silr_linear *l = NULL;
     silr_error err;
 
     t.bytes = out * in / info->block * info->bytes;
