@@ -137,8 +137,7 @@ static size_t layer_values(const silr_model_spec *s)
     return s->layers * s->hidden * (2 * q + 2 * kv + (s->gated ? 3 : 2) * s->mlp);
 }
 
-/* What the machine says is free, in bytes; SIZE_MAX where it does not say. */
-static size_t free_memory(void)
+size_t silr_free_memory(void)
 {
     FILE *f = fopen("/proc/meminfo", "r");
     char line[128];
@@ -159,7 +158,7 @@ static silr_keep keep_how(const silr_model_spec *s, const silr_engine_opts *o)
 {
     if (o->keep != SILR_WEIGHTS_AUTO)
         return o->keep == SILR_WEIGHTS_F32 ? SILR_KEEP_FAST : SILR_KEEP_AS_FILED;
-    return layer_values(s) * sizeof(float) <= free_memory() / 2 ? SILR_KEEP_FAST : SILR_KEEP_AS_FILED;
+    return layer_values(s) * sizeof(float) <= silr_free_memory() / 2 ? SILR_KEEP_FAST : SILR_KEEP_AS_FILED;
 }
 
 static size_t tile_of(const silr_engine_opts *o)
