@@ -48,6 +48,15 @@ typedef struct {
     size_t q, out, kv, prefix; /* floats from one row to the next */
 } silr_attention_strides;
 
+/* What attention's backward pass needs of one text beside the silr_attention_text of the forward
+ * pass, whose q, k, v are still what they were then and whose out holds the answer. No prefix; n may
+ * be below n_own: the queries are the last n rows. Strides: dout as out, dq as q, dk and dv as kv. */
+typedef struct {
+    const float *dout;
+    float *dq;       /* [n] rows, written */
+    float *dk, *dv;  /* [n_own] rows, written: the sums over the heads that share them */
+} silr_attention_back;
+
 typedef struct silr_ops {
     const char *name;
 
@@ -81,6 +90,49 @@ typedef struct silr_ops {
     void (*activate)(silr_activation act, const float *x, const float *up, size_t ldx, size_t n,
                      size_t dim, float *y, size_t ldy);
     void (*add)(float *y, const float *x, size_t count); /* y += x */
+
+    /* --- backward: d is the derivative of the loss by the value that it is named after. ---------- */
+
+    /* dx[n][in] = dy[n][out] W, or with `add` dx += the same. Rows are lddy and lddx floats apart. For
+     * any matrix that linear_new made; faster after linear_ready_back. SILR_ENOMEM. */
+    silr_status (*linear_back)(const silr_linear *w, const float *dy, size_t n, size_t lddy, float *dx,
+                               size_t lddx, bool add, silr_error *err);
+    /* Prepares a matrix for linear_back where that costs memory (a copy that is packed the other way),
+     * which linear_bytes counts; twice is as good as once. SILR_ENOMEM: it is as it was. */
+    silr_status (*linear_ready_back)(silr_linear *w, silr_error *err);
+    /* C[m][n] = alpha A B, or with `add` C += the same, for matrices that change and are never packed
+     * ahead. A is [m][k], with turn_a given as [k][m]; B is [k][n], with turn_b given as [n][k]; rows
+     * are lda, ldb, ldc floats apart. Each of m, n, k may be 1 or tens of thousands. SILR_ENOMEM. */
+    silr_status (*product)(bool turn_a, bool turn_b, size_t m, size_t n, size_t k, float alpha,
+                           const float *a, size_t lda, const float *b, size_t ldb, float *c, size_t ldc,
+                           bool add, silr_error *err);
+    /* From x as it went in: dx += ..., and dw [dim] += the sum over the rows where dw is not NULL. dx
+     * and dy may not be the same. Of heads: as for rms_norm, a call a head. */
+    void (*rms_norm_back)(const float *x, size_t ldx, const float *w, float plus, double epsilon,
+                          size_t n, size_t dim, const float *dy, size_t lddy, float *dx, size_t lddx,
+                          float *dw);
+    /* The same; db as dw. */
+    void (*layer_norm_back)(const float *x, size_t ldx, const float *w, double epsilon, size_t n,
+                            size_t dim, const float *dy, size_t lddy, float *dx, size_t lddx, float *dw,
+                            float *db);
+    /* The backward pass of rope is rope by a table whose sines are negated: it needs no operation. */
+    /* SILR_ENOMEM. */
+    silr_status (*attention_back)(const silr_attention *a, const silr_attention_strides *s,
+                                  const silr_attention_text *text, const silr_attention_back *back,
+                                  size_t n_texts, silr_error *err);
+    /* From x and up as they went in: dx and dup (with up NULL, it is not looked at) are written, rows
+     * lddx apart. dx may be x and dup may be up. */
+    void (*activate_back)(silr_activation act, const float *x, const float *up, size_t ldx, size_t n,
+                          size_t dim, const float *dy, size_t lddy, float *dx, float *dup, size_t lddx);
+    /* y[i][k] = x[i][k] / (1 - rate) where it is kept, else 0; with `add` y += the same; y may be x. It
+     * is kept or not by a number that depends on key, row[i] and k alone, so that the same call masks
+     * the gradient: row says which row it is (a text's number and the position in it), whatever batch,
+     * order or rank it comes in. 0 <= rate < 1, to 1/65536. */
+    void (*dropout)(uint64_t key, double rate, const uint64_t *row, const float *x, size_t ldx, size_t n,
+                    size_t dim, float *y, size_t ldy, bool add);
+    /* Of gather: dtable[id[i]] += scale * dy[i], the rows in their order. */
+    void (*gather_back)(const uint32_t *id, size_t n, float scale, const float *dy, size_t dim,
+                        float *dtable);
 } silr_ops;
 
 extern const silr_ops silr_ops_plain;

@@ -22,15 +22,15 @@ static void linear_free(silr_linear *w)
     silr_free(w);
 }
 
-static silr_status as_floats(silr_linear *w, silr_error *err)
+/* *out = the whole stack as floats [out][in]. */
+static silr_status as_floats(const silr_stack *s, float **out, silr_error *err)
 {
-    const silr_stack *s = &w->stack;
     size_t count;
     float *at;
 
-    if (!silr_mul(s->out, s->in, &count) || !(w->value = silr_alloc(count, sizeof *w->value)))
+    if (!silr_mul(s->out, s->in, &count) || !(*out = silr_alloc(count, sizeof **out)))
         return silr_fail_memory(err);
-    at = w->value;
+    at = *out;
     for (size_t i = 0; i < s->n; i++) {
         silr_tensor_rows(&s->weight[i], 0, s->weight[i].dim[0], at);
         at += s->weight[i].dim[0] * s->in;
@@ -50,7 +50,7 @@ static silr_status linear_new(silr_linear **out, const silr_tensor *const *weigh
         return silr_fail_memory(err);
     if ((st = silr_stack_init(&w->stack, weight, bias, n, err)) != SILR_OK)
         goto done;
-    if (keep == SILR_KEEP_FAST && (st = as_floats(w, err)) != SILR_OK)
+    if (keep == SILR_KEEP_FAST && (st = as_floats(&w->stack, &w->value, err)) != SILR_OK)
         goto done;
     *out = w;
     w = NULL;
@@ -108,6 +108,29 @@ static silr_status linear(const silr_linear *w, const float *x, size_t n, size_t
             column(w, o, filed ? filed : w->value + o * s->in, x, n, ldx, y, ldy, add);
         }
     silr_free(filed);
+    return SILR_OK;
+}
+
+/* dx = dy W: y_o = sum_i W[o][i] x_i, so x_i has a part in every y_o. */
+static silr_status linear_back(const silr_linear *w, const float *dy, size_t n, size_t lddy, float *dx,
+                               size_t lddx, bool add, silr_error *err)
+{
+    const silr_stack *s = &w->stack;
+    float *filed = NULL;
+    silr_status st;
+
+    if (!w->value && (st = as_floats(s, &filed, err)) != SILR_OK)
+        return st;
+    st = silr_plain_product(false, false, n, s->in, s->out, 1, dy, lddy, filed ? filed : w->value, s->in,
+                            dx, lddx, add, err);
+    silr_free(filed);
+    return st;
+}
+
+static silr_status linear_ready_back(silr_linear *w, silr_error *err)
+{
+    (void)w;
+    (void)err;
     return SILR_OK;
 }
 
@@ -218,4 +241,13 @@ const silr_ops silr_ops_plain = {
     .attention = silr_plain_attention,
     .activate = activate,
     .add = add,
+    .linear_back = linear_back,
+    .linear_ready_back = linear_ready_back,
+    .product = silr_plain_product,
+    .rms_norm_back = silr_plain_rms_norm_back,
+    .layer_norm_back = silr_plain_layer_norm_back,
+    .attention_back = silr_plain_attention_back,
+    .activate_back = silr_plain_activate_back,
+    .dropout = silr_plain_dropout,
+    .gather_back = silr_plain_gather_back,
 };
