@@ -2,7 +2,8 @@
  * compiled once for each kind of processor.
  *
  * Wanted: LANES, ROWS, TARGET, KERNELS, KERNELS_NAME; vec; SET1, FMA, MAX, MIN, HALF, HALVES, BYTES,
- * SIGNED_BYTES (LANES of them as floats, as int32_t); sum4, max_of, turn8. */
+ * SIGNED_BYTES (LANES of them as floats, as int32_t); MUL32 (of the low halves of vecu); sum4, max_of,
+ * turn8. */
 #ifndef LANES
 #error "included by cpu_*.c, which say what a vector is"
 #endif
@@ -19,6 +20,7 @@
 #define INLINE __attribute__((always_inline)) static inline TARGET
 
 typedef int32_t veci __attribute__((vector_size(4 * LANES)));
+typedef uint64_t vecu __attribute__((vector_size(4 * LANES)));
 typedef float unaligned __attribute__((vector_size(4 * LANES), aligned(1), may_alias));
 
 INLINE vec load(const float *p)
@@ -93,9 +95,11 @@ INLINE void turn_panel(const float *w, size_t ld, size_t columns, size_t in, flo
 }
 
 #include "engine/body_product.h"
+#include "engine/body_multiply.h"
 #include "engine/body_filed.h"
 #include "engine/body_functions.h"
 #include "engine/body_rows.h"
+#include "engine/body_rows_back.h"
 #include "engine/body_attention.h"
 
 const silr_kernels KERNELS = {
@@ -105,6 +109,8 @@ const silr_kernels KERNELS = {
     .pack = pack,
     .product = product,
     .product_filed = product_filed,
+    .multiply_scratch = multiply_scratch,
+    .multiply = multiply,
     .dequantise = dequantise,
     .attention_scratch = attention_scratch,
     .attention = attention,
@@ -114,4 +120,10 @@ const silr_kernels KERNELS = {
     .activate = activate,
     .add = add,
     .scale = scale,
+    .rms_norm_back = rms_norm_back,
+    .layer_norm_back = layer_norm_back,
+    .norm_sums = norm_sums,
+    .activate_back = activate_back,
+    .dropout = dropout,
+    .add_scaled = add_scaled,
 };

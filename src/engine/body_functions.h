@@ -53,16 +53,17 @@ INLINE vec tanh_of(vec x)
     return pick(z < SET1(0.625F), FMA(p * s, x, x), with_sign_of(far, x));
 }
 
-/* gelu(x) = x P(X < x), X normal. With z = |x| / sqrt 2, P(X < -|x|) = erfc(z) / 2, and
+/* P(X < x), X normal; *e = exp(-x^2 / 2). With z = |x| / sqrt 2, P(X < -|x|) = erfc(z) / 2, and
  * erfc(z) = exp(-x^2 / 2) p(t), t = 1 / (1 + 0.4 z). What is rounded off x^2 / 2 is put back (where
  * there is a true FMA): a small error in a large exponent is a large one in exp. */
-INLINE vec gelu(vec x)
+INLINE vec normal_below(vec x, vec *e)
 {
     vec a = MIN(SET1(20.0F), magnitude(x)), half = SET1(0.5F) * a, square = half * a;
     vec t = SET1(1.0F) / FMA(SET1(0.28284271F), a, SET1(1.0F));
-    vec lost = FMA(half, a, -square), e = exp_of(-square), p;
+    vec lost = FMA(half, a, -square), p;
 
-    e = FMA(-lost, e, e);
+    *e = exp_of(-square);
+    *e = FMA(-lost, *e, *e);
     p = SET1(-3.867224752e-2F);
     HORNER(p, t, 2.5027749801e-1F);
     HORNER(p, t, -6.30606899625e-1F);
@@ -74,8 +75,16 @@ INLINE vec gelu(vec x)
     HORNER(p, t, 2.22855135609e-1F);
     HORNER(p, t, 2.25913400823e-1F);
     HORNER(p, t, -8.81985036e-6F);
-    p = SET1(0.5F) * e * p;
-    return x * pick(x < SET1(0.0F), p, SET1(1.0F) - p);
+    p = SET1(0.5F) * *e * p;
+    return pick(x < SET1(0.0F), p, SET1(1.0F) - p);
+}
+
+/* x P(X < x) */
+INLINE vec gelu(vec x)
+{
+    vec e;
+
+    return x * normal_below(x, &e);
 }
 
 /* x / (1 + exp(-x)) */
@@ -90,4 +99,41 @@ INLINE vec gelu_tanh(vec x)
     vec u = x * FMA(x * x, SET1(0.0356774081F), SET1(0.79788456F));
 
     return x / (SET1(1.0F) + exp_of(SET1(-2.0F) * u));
+}
+
+/* --- their slopes: f(x), and f'(x) in *df ------------------------------------------------------------
+ *
+ * Far from 0 the slope is 0 or 1, which it is already where x is held here: infinity times 0 is kept
+ * out, and what is no number stays none. s is the logistic function, 1 - s = e s does not cancel. */
+
+INLINE vec held(vec x, float most)
+{
+    return MIN(SET1(most), MAX(SET1(-most), x));
+}
+
+INLINE vec silu_slope(vec x, vec *df)
+{
+    vec z = held(x, 80.0F), e = exp_of(-z), s = SET1(1.0F) / (SET1(1.0F) + e);
+
+    *df = FMA(z * s, e * s, s);
+    return pick(x < SET1(-80.0F), SET1(0.0F), x * s);
+}
+
+INLINE vec gelu_slope(vec x, vec *df)
+{
+    vec z = held(x, 20.0F), e, below = normal_below(z, &e);
+
+    *df = FMA(z * SET1(0.398942280F), e, below);
+    return pick(x < SET1(-20.0F), SET1(0.0F), x * below);
+}
+
+INLINE vec gelu_tanh_slope(vec x, vec *df)
+{
+    vec z = held(x, 10.0F), square = z * z;
+    vec u = z * FMA(square, SET1(0.0356774081F), SET1(0.79788456F));
+    vec e = exp_of(SET1(-2.0F) * u), s = SET1(1.0F) / (SET1(1.0F) + e);
+    vec dv = FMA(square, SET1(0.2140644488F), SET1(1.59576912F)); /* of 2u */
+
+    *df = FMA(z * s, e * s * dv, s);
+    return pick(x < SET1(-10.0F), SET1(0.0F), x * s);
 }

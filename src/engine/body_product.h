@@ -36,11 +36,12 @@ INLINE void sums(size_t rows, const float *a, size_t lda, const float *b, size_t
     }
 }
 
-/* Where the sums go: y = sums, + bias, + y, as wanted; the last panel may have fewer columns. */
+/* Where the sums go: y = by * sums, + bias, + y, as wanted; the last panel may have fewer columns. */
 typedef struct {
     float *y;
     size_t ldy, columns;
     const float *bias;
+    float by; /* 0: as they are */
     bool add;
 } silr_into;
 
@@ -59,12 +60,14 @@ INLINE void put(vec sum, const silr_into *o, size_t row, size_t at)
     store_most(y, n, sum);
 }
 
-INLINE void some_rows(size_t rows, const float *a, size_t lda, const float *b, size_t ldb, size_t n,
-                      const silr_into *o)
+INLINE void put_rows(size_t rows, vec c[ROWS][2], const silr_into *o)
 {
-    vec c[ROWS][2];
-
-    sums(rows, a, lda, b, ldb, n, c);
+    if (o->by != 0)
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++) {
+            c[r][0] *= SET1(o->by);
+            c[r][1] *= SET1(o->by);
+        }
     if (o->bias || o->columns < PANEL)
 #pragma GCC unroll 8
         for (size_t r = 0; r < rows; r++) {
@@ -82,6 +85,15 @@ INLINE void some_rows(size_t rows, const float *a, size_t lda, const float *b, s
             store(y, c[r][0]);
             store(y + LANES, c[r][1]);
         }
+}
+
+INLINE void some_rows(size_t rows, const float *a, size_t lda, const float *b, size_t ldb, size_t n,
+                      const silr_into *o)
+{
+    vec c[ROWS][2];
+
+    sums(rows, a, lda, b, ldb, n, c);
+    put_rows(rows, c, o);
 }
 
 TARGET static void full_rows(const float *a, size_t lda, const float *b, size_t ldb, size_t n,

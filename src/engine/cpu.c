@@ -39,13 +39,13 @@ static const silr_ops ops = {
     .add = silr_cpu_add,
     .linear_back = silr_cpu_linear_back,
     .linear_ready_back = silr_cpu_linear_ready_back,
-    .product = silr_plain_product,
-    .rms_norm_back = silr_plain_rms_norm_back,
-    .layer_norm_back = silr_plain_layer_norm_back,
+    .product = silr_cpu_product,
+    .rms_norm_back = silr_cpu_rms_norm_back,
+    .layer_norm_back = silr_cpu_layer_norm_back,
     .attention_back = silr_plain_attention_back,
-    .activate_back = silr_plain_activate_back,
-    .dropout = silr_plain_dropout,
-    .gather_back = silr_plain_gather_back,
+    .activate_back = silr_cpu_activate_back,
+    .dropout = silr_cpu_dropout,
+    .gather_back = silr_cpu_gather_back,
 };
 
 const silr_ops *silr_ops_cpu(void)

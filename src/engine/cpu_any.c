@@ -1,5 +1,7 @@
 /* cpu_any.c - the kernels for any processor: vectors of 4 floats as the compiler makes them. */
+#include "base/rng.h"
 #include "engine/kernels.h"
+#include "engine/ops_inside.h"
 #include <string.h>
 
 #define LANES 4
@@ -14,6 +16,7 @@ typedef int32_t lanes_mask __attribute__((vector_size(16)));
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define MAX(a, b) choose((a) > (b), a, b) /* b where one is no number */
 #define MIN(a, b) choose((a) < (b), a, b)
+#define MUL32(a, b) (((a) & 0xffffffffU) * ((b) & 0xffffffffU))
 
 #define BYTES(p) ((lanes_mask){(p)[0], (p)[1], (p)[2], (p)[3]})
 #define SIGNED_BYTES(p)                                                                            \

@@ -1,5 +1,7 @@
 /* cpu_avx2.c - the kernels for x86 with AVX2, FMA and F16C: 8 floats, 16 registers. */
+#include "base/rng.h"
 #include "engine/kernels.h"
+#include "engine/ops_inside.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -15,6 +17,7 @@ typedef __m256 vec;
 #define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define MAX(a, b) _mm256_max_ps(a, b) /* b where one is no number */
 #define MIN(a, b) _mm256_min_ps(a, b)
+#define MUL32(a, b) ((vecu)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
 #define BYTES(p) _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
 #define SIGNED_BYTES(p) _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
 #define HALVES(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))

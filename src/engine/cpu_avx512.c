@@ -1,5 +1,7 @@
 /* cpu_avx512.c - the kernels for x86 with AVX-512: 16 floats, 32 registers. */
+#include "base/rng.h"
 #include "engine/kernels.h"
+#include "engine/ops_inside.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -15,6 +17,7 @@ typedef __m512 vec;
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define MAX(a, b) _mm512_max_ps(a, b) /* b where one is no number */
 #define MIN(a, b) _mm512_min_ps(a, b)
+#define MUL32(a, b) ((vecu)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
 #define BYTES(p) _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p)))
 #define SIGNED_BYTES(p) _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p)))
 #define HALVES(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))

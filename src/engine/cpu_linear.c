@@ -3,8 +3,7 @@
  * SILR_KEEP_FAST: the stack's rows as floats, interleaved in panels as the kernel wants them
  * (body_product.h), made once. SILR_KEEP_AS_FILED: nothing but where the rows lie; a tile makes
  * floats of its share as it needs them (body_filed.h). */
-#include "engine/cpu.h"
-#include "engine/ops_inside.h"
+#include "engine/cpu_linear.h"
 #include "engine/pool.h"
 
 enum {
@@ -13,26 +12,19 @@ enum {
     BOUND_ROWS = 8       /* fewer take as long as so many: fetching W is what takes the time */
 };
 
-struct silr_linear {
-    silr_stack stack;
-    const silr_kernels *kernels;
-    float *block;  /* what was allocated */
-    float *packed; /* [panels][in][panel], 64-byte aligned; NULL: as filed */
-    bool whole;    /* packed is filled */
-};
-
 void silr_cpu_linear_free(silr_linear *w)
 {
     if (!w)
         return;
     silr_stack_clear(&w->stack);
     silr_free(w->block);
+    silr_free(w->back_block);
     silr_free(w);
 }
 
-static size_t panels(const silr_linear *w)
+static size_t panels(const silr_linear *w, size_t columns)
 {
-    return (w->stack.out + w->kernels->panel - 1) / w->kernels->panel;
+    return (columns + w->kernels->panel - 1) / w->kernels->panel;
 }
 
 /* --- packing --------------------------------------------------------------------------------- */
@@ -42,23 +34,33 @@ typedef struct {
     float *scratch; /* [threads][panel][in] */
 } packing;
 
-/* Row `o` of the stack as floats: out of the file, or where that may be gone out of the panels. */
-static void row_of(const silr_linear *w, size_t o, float *out)
+/* The panels hold column i of W's rows first .. first + panel - 1 side by side. */
+static void unpack_row(const silr_linear *w, size_t o, size_t at, size_t columns, float *out)
+{
+    size_t panel = w->kernels->panel;
+    const float *from = w->packed + o / panel * panel * w->stack.in + at * panel + o % panel;
+
+    for (size_t i = 0; i < columns; i++)
+        out[i] = from[i * panel];
+}
+
+/* Row o as the file has it, which for a packed matrix may be gone. */
+static void filed_row(const silr_linear *w, size_t o, size_t at, size_t columns, float *out)
 {
     const silr_tensor *t = w->stack.weight;
-    size_t bytes, panel = w->kernels->panel;
-
-    if (w->whole) {
-        const float *at = w->packed + o / panel * panel * w->stack.in + o % panel;
-        for (size_t i = 0; i < w->stack.in; i++)
-            out[i] = at[i * panel];
-        return;
-    }
+    const char *row;
 
     while (o >= t->dim[0])
         o -= t++->dim[0];
-    bytes = silr_row_bytes(t->type, w->stack.in);
-    w->kernels->dequantise(t->type, (const char *)t->data + o * bytes, w->stack.in, out);
+    row = (const char *)t->data + o * silr_row_bytes(t->type, w->stack.in);
+    w->kernels->dequantise(t->type, row + silr_row_bytes(t->type, at), columns, out);
+}
+
+void silr_linear_values(const silr_linear *w, size_t first, size_t n, size_t at, size_t columns,
+                        float *out, size_t ld)
+{
+    for (size_t o = 0; o < n; o++)
+        (w->packed ? unpack_row : filed_row)(w, first + o, at, columns, out + o * ld);
 }
 
 static void pack_panel(void *context, size_t panel, size_t thread)
@@ -70,26 +72,41 @@ static void pack_panel(void *context, size_t panel, size_t thread)
 
     n = w->stack.out - first < width ? w->stack.out - first : width;
     for (size_t j = 0; j < n; j++)
-        row_of(w, first + j, rows + j * in);
+        filed_row(w, first + j, 0, in, rows + j * in);
     w->kernels->pack(rows, n, in, w->packed + first * in);
+}
+
+enum { ALIGN = 16 }; /* floats: a vector that lies in two lines of the cache is read twice */
+
+size_t silr_linear_room_bytes(const silr_linear *w, size_t rows, size_t columns)
+{
+    return (panels(w, columns) * w->kernels->panel * rows + ALIGN) * sizeof(float);
+}
+
+silr_status silr_linear_room(const silr_linear *w, size_t rows, size_t columns, float **block, float **at,
+                             silr_error *err)
+{
+    size_t count;
+
+    if (!silr_mul(panels(w, columns) * w->kernels->panel, rows, &count) ||
+        !silr_add(count, ALIGN, &count) || !(*block = silr_alloc(count, sizeof **block)))
+        return silr_fail_memory(err);
+    *at = *block;
+    while ((uintptr_t)*at % 64 != 0)
+        ++*at;
+    return SILR_OK;
 }
 
 static silr_status pack_all(silr_linear *w, silr_error *err)
 {
-    size_t in = w->stack.in, width = w->kernels->panel, count;
     packing p = {.w = w};
-    float *at;
+    silr_status st;
 
-    if (!silr_mul(panels(w) * width, in, &count) || !silr_add(count, 16, &count) ||
-        !(w->block = silr_alloc(count, sizeof *w->block)) ||
-        !(p.scratch = silr_alloc(silr_pool_threads() * width, in * sizeof *p.scratch)))
+    if ((st = silr_linear_room(w, w->stack.in, w->stack.out, &w->block, &w->packed, err)) != SILR_OK)
+        return st;
+    if (!(p.scratch = silr_alloc(silr_pool_threads() * w->kernels->panel, w->stack.in * sizeof *p.scratch)))
         return silr_fail_memory(err);
-    at = w->block; /* a vector that lies in two lines of the cache is read twice */
-    while ((uintptr_t)at % 64 != 0)
-        at++;
-    w->packed = at;
-    silr_pool_run(pack_panel, &p, panels(w));
-    w->whole = true;
+    silr_pool_run(pack_panel, &p, panels(w, w->stack.out));
     silr_free(p.scratch);
     return SILR_OK;
 }
@@ -124,7 +141,9 @@ size_t silr_cpu_linear_bytes(const silr_linear *w)
     if (s->bias)
         bytes += s->out * sizeof *s->bias;
     if (w->packed)
-        bytes += (panels(w) * w->kernels->panel * s->in + 16) * sizeof *w->packed;
+        bytes += silr_linear_room_bytes(w, s->in, s->out);
+    if (w->back)
+        bytes += silr_linear_room_bytes(w, s->out, s->in);
     return bytes;
 }
 
@@ -132,6 +151,7 @@ size_t silr_cpu_linear_bytes(const silr_linear *w)
 
 typedef struct {
     const silr_linear *w;
+    const float *packed; /* NULL: as filed */
     silr_tile_product all;
     size_t rows, columns;   /* of a tile */
     size_t column_tiles;
@@ -171,8 +191,8 @@ static void multiply(void *context, size_t tile, size_t thread)
     t.bias = t.bias ? t.bias + column : NULL;
     t.rows = t.rows - row < m->rows ? t.rows - row : m->rows;
     t.columns = t.columns - column < m->columns ? t.columns - column : m->columns;
-    if (w->packed)
-        w->kernels->product(&t, w->packed + column * t.in);
+    if (m->packed)
+        w->kernels->product(&t, m->packed + column * t.in);
     else
         filed(w, &t, column);
 }
@@ -182,46 +202,29 @@ static size_t up_to(size_t n, size_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
+void silr_linear_run(const silr_linear *w, const float *packed, const silr_tile_product *all)
+{
+    multiplication m = {.w = w, .packed = packed, .all = *all};
+    size_t n = all->rows, row_tiles = (n + TILE_ROWS - 1) / TILE_ROWS, work;
+
+    if (n == 0)
+        return;
+    m.rows = up_to((n + row_tiles - 1) / row_tiles, w->kernels->rows);
+    row_tiles = (n + m.rows - 1) / m.rows;
+    work = (m.rows > BOUND_ROWS ? m.rows : BOUND_ROWS) * all->in;
+    m.columns = up_to(TILE_WORK / work + 1, w->kernels->panel);
+    m.column_tiles = (all->columns + m.columns - 1) / m.columns;
+    silr_pool_run(multiply, &m, row_tiles * m.column_tiles);
+}
+
 silr_status silr_cpu_linear(const silr_linear *w, const float *x, size_t n, size_t ldx, float *y,
                             size_t ldy, bool add, silr_error *err)
 {
     const silr_stack *s = &w->stack;
-    multiplication m = {.w = w,
-                        .all = {.x = x, .y = y, .rows = n, .columns = s->out, .in = s->in,
-                                .ldx = ldx, .ldy = ldy, .bias = s->bias, .add = add}};
-    size_t row_tiles = (n + TILE_ROWS - 1) / TILE_ROWS, work;
     (void)err;
 
-    if (n == 0)
-        return SILR_OK;
-    m.rows = up_to((n + row_tiles - 1) / row_tiles, w->kernels->rows);
-    row_tiles = (n + m.rows - 1) / m.rows;
-    work = (m.rows > BOUND_ROWS ? m.rows : BOUND_ROWS) * s->in;
-    m.columns = up_to(TILE_WORK / work + 1, w->kernels->panel);
-    m.column_tiles = (s->out + m.columns - 1) / m.columns;
-    silr_pool_run(multiply, &m, row_tiles * m.column_tiles);
-    return SILR_OK;
-}
-
-silr_status silr_cpu_linear_back(const silr_linear *w, const float *dy, size_t n, size_t lddy, float *dx,
-                                 size_t lddx, bool add, silr_error *err)
-{
-    const silr_stack *s = &w->stack;
-    size_t count;
-    float *value;
-
-    if (!silr_mul(s->out, s->in, &count) || !(value = silr_alloc(count, sizeof *value)))
-        return silr_fail_memory(err);
-    for (size_t o = 0; o < s->out; o++)
-        row_of(w, o, value + o * s->in);
-    silr_plain_product(false, false, n, s->in, s->out, 1, dy, lddy, value, s->in, dx, lddx, add, err);
-    silr_free(value);
-    return SILR_OK;
-}
-
-silr_status silr_cpu_linear_ready_back(silr_linear *w, silr_error *err)
-{
-    (void)w;
-    (void)err;
+    silr_linear_run(w, w->packed,
+                    &(silr_tile_product){.x = x, .y = y, .rows = n, .columns = s->out, .in = s->in,
+                                         .ldx = ldx, .ldy = ldy, .bias = s->bias, .add = add});
     return SILR_OK;
 }

@@ -20,6 +20,18 @@ typedef struct {
     bool add;
 } silr_tile_product;
 
+/* C[rows][columns] (+)= alpha A B as silr_ops.product has it, for a tile of rows and columns and all
+ * of k. */
+typedef struct {
+    const float *a, *b; /* at the tile's first row, at its first column */
+    float *c;
+    size_t rows, columns, k, lda, ldb, ldc;
+    bool turn_a, turn_b, add;
+    bool near;      /* b lies in a cache, and its rows may be read up to whole panels: no copy is made */
+    float alpha;
+    float *scratch; /* multiply_scratch(t) floats, 64-byte aligned */
+} silr_tile_multiply;
+
 /* A tile of attention: the rows first .. first + rows - 1 of one text and one head of keys. Row r is
  * query r / group of head kv_head * group + r % group, where group = heads / kv_heads. */
 typedef struct {
@@ -40,6 +52,8 @@ typedef struct {
     void (*product)(const silr_tile_product *t, const float *packed);
     /* Rows first .. first + columns - 1 of a matrix as filed. */
     void (*product_filed)(const silr_tile_product *t, const silr_tensor *w, size_t first);
+    size_t (*multiply_scratch)(const silr_tile_multiply *t);
+    void (*multiply)(const silr_tile_multiply *t);
     void (*dequantise)(silr_type type, const void *data, size_t n, float *out);
 
     size_t (*attention_scratch)(const silr_attention *a, size_t rows);
@@ -55,6 +69,23 @@ typedef struct {
                      size_t dim, float *y, size_t ldy);
     void (*add)(float *y, const float *x, size_t count);
     void (*scale)(float *x, float by, size_t count);
+
+    /* Backward, as in silr_ops but for the sums over rows: what x is multiplied by in each row, and what
+     * is taken from it before, goes to r [n] and mean [n] where these are not NULL; then
+     * dw[dim] += sum over n rows of (x - mean) r dy and db += sum of dy (mean, dw, db may be NULL). */
+    void (*rms_norm_back)(const float *x, size_t ldx, const float *w, float plus, double epsilon,
+                          size_t n, size_t dim, const float *dy, size_t lddy, float *dx, size_t lddx,
+                          float *r);
+    void (*layer_norm_back)(const float *x, size_t ldx, const float *w, double epsilon, size_t n,
+                            size_t dim, const float *dy, size_t lddy, float *dx, size_t lddx, float *r,
+                            float *mean);
+    void (*norm_sums)(const float *x, size_t ldx, const float *r, const float *mean, size_t n,
+                      size_t dim, const float *dy, size_t lddy, float *dw, float *db);
+    void (*activate_back)(silr_activation act, const float *x, const float *up, size_t ldx, size_t n,
+                          size_t dim, const float *dy, size_t lddy, float *dx, float *dup, size_t lddx);
+    void (*dropout)(uint64_t key, double rate, const uint64_t *row, const float *x, size_t ldx, size_t n,
+                    size_t dim, float *y, size_t ldy, bool add);
+    void (*add_scaled)(float *y, const float *x, float by, size_t count); /* y += by x */
 } silr_kernels;
 
 extern const silr_kernels silr_kernels_any;

@@ -2,6 +2,39 @@
 #include <math.h>
 #include <string.h>
 
+silr_error err;
+
+void must(silr_status st)
+{
+    if (st != SILR_OK)
+        fail_msg("%s", err.text);
+}
+
+static const float UNTOUCHED = -12345.0F;
+
+float *untouched(size_t rows, size_t ld)
+{
+    float *v = silr_alloc(rows * ld, sizeof *v);
+
+    assert_non_null(v);
+    for (size_t i = 0; i < rows * ld; i++)
+        v[i] = UNTOUCHED;
+    return v;
+}
+
+void gaps_are_untouched(const float *v, size_t rows, size_t width, size_t ld)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = width; i < ld; i++)
+            assert_true(v[r * ld + i] == UNTOUCHED);
+}
+
+void close_to(const char *what, double distance, double most)
+{
+    if (!(distance <= most))
+        fail_msg("%s: %g apart, more than %g", what, distance, most);
+}
+
 float *made(uint64_t seed, size_t n)
 {
     float *v = silr_alloc(n, sizeof *v);

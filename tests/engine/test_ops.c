@@ -8,40 +8,6 @@
 #include <string.h>
 
 static const silr_ops *cpu, *plain = &silr_ops_plain;
-static silr_error err;
-
-static void must(silr_status st)
-{
-    if (st != SILR_OK)
-        fail_msg("%s", err.text);
-}
-
-/* The numbers that no kernel may touch: between the rows and behind them. */
-enum { GAP = 5 };
-static const float UNTOUCHED = -12345.0F;
-
-static float *untouched(size_t rows, size_t ld)
-{
-    float *v = silr_alloc(rows * ld, sizeof *v);
-
-    assert_non_null(v);
-    for (size_t i = 0; i < rows * ld; i++)
-        v[i] = UNTOUCHED;
-    return v;
-}
-
-static void gaps_are_untouched(const float *v, size_t rows, size_t width, size_t ld)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = width; i < ld; i++)
-            assert_true(v[r * ld + i] == UNTOUCHED);
-}
-
-static void close_to(const char *what, double distance, double most)
-{
-    if (!(distance <= most))
-        fail_msg("%s: %g apart, more than %g", what, distance, most);
-}
 
 /* --- values of each type ---------------------------------------------------------------------- */
 

@@ -14,14 +14,6 @@
 #include <string.h>
 
 static const silr_ops *ops = &silr_ops_plain;
-static silr_error err;
-enum { GAP = 5 }; /* between rows */
-
-static void must(silr_status st)
-{
-    if (st != SILR_OK)
-        fail_msg("%s", err.text);
-}
 
 static double loss_of(const float *y, const float *c, size_t rows, size_t width, size_t ld)
 {
