@@ -319,7 +319,7 @@ static silr_status task_sections(sheet *s, const cli_args *a, silr_error *err)
     if (st != SILR_OK || (st = silr_session_open(&w, task, dir, err)) != SILR_OK)
         goto done;
     corpus(s, &w);
-    if (task->classifier.kind == SILR_CLASSIFIER_FROZEN &&
+    if (task->classifier.kind != SILR_CLASSIFIER_NGRAM &&
         (st = own_model(s, task, task->classifier.model, SILR_WEIGHTS_AUTO, err)) != SILR_OK)
         goto done;
     if (silr_task_asks(task)) {

@@ -147,7 +147,7 @@ typedef struct {
     silr_part part;
     silr_group group;
     size_t in, out, at; /* at: its first column among its group's */
-    silr_lora lora;
+    silr_tune_rank lora;
     size_t a, b;        /* LoRA's factors; SILR_NOWHERE */
     size_t w, bias;     /* the matrix itself; SILR_NOWHERE */
 } silr_slot;

@@ -93,13 +93,13 @@ static silr_status add_norm(silr_tune *t, silr_part part, size_t l, const norm *
     return st;
 }
 
-static silr_lora lora_of(const silr_tune *t, size_t l, silr_part part)
+static silr_tune_rank lora_of(const silr_tune *t, size_t l, silr_part part)
 {
     if (t->opts.matrices)
-        return (silr_lora){0};
+        return (silr_tune_rank){0};
     if (t->opts.each)
         return t->opts.each[l * SILR_PARTS + part];
-    return t->opts.targets & 1u << part ? t->opts.lora : (silr_lora){0};
+    return t->opts.targets & 1u << part ? t->opts.lora : (silr_tune_rank){0};
 }
 
 static silr_status add_slot(silr_tune *t, size_t l, size_t i, size_t at, silr_error *err)
@@ -371,4 +371,12 @@ const silr_tuned *silr_tune_table(const silr_tune *t, size_t *n)
 const silr_engine *silr_tune_engine(const silr_tune *t)
 {
     return t->e;
+}
+
+double silr_tune_scale(const silr_tune *t, size_t l, silr_part part)
+{
+    for (size_t i = 0; i < SILR_SLOTS; i++)
+        if (matrices[i].part == part)
+            return t->slot[l * SILR_SLOTS + i].lora.scale;
+    return 0;
 }

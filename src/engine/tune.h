@@ -31,15 +31,15 @@
 typedef struct {
     size_t rank;
     double scale;
-} silr_lora;
+} silr_tune_rank;
 
 typedef struct {
     size_t columns;          /* scores a text */
     bool head_bias;
     silr_pooling pooling;    /* NONE: the last token of a decoder, else what the model says */
     uint32_t targets;        /* LoRA on these: 1u << SILR_PART_Q, ...; one that the model lacks is left out */
-    silr_lora lora;          /* of each target */
-    const silr_lora *each;   /* [layers][SILR_PARTS], in place of targets and lora; NULL */
+    silr_tune_rank lora;          /* of each target */
+    const silr_tune_rank *each;   /* [layers][SILR_PARTS], in place of targets and lora; NULL */
     double dropout;          /* before A, in training */
     bool norms, embeddings;  /* trained too */
     bool matrices;           /* all matrices of the blocks themselves (then without LoRA) */
@@ -67,6 +67,7 @@ float *silr_tune_params(silr_tune *t, size_t *n);
 float *silr_tune_gradient(silr_tune *t); /* [n] */
 const silr_tuned *silr_tune_table(const silr_tune *t, size_t *n);
 const silr_engine *silr_tune_engine(const silr_tune *t);
+double silr_tune_scale(const silr_tune *t, size_t layer, silr_part part); /* of its LoRA; 0: it has none */
 
 typedef struct {
     const uint32_t *ids;     /* of text i: ids[start[i] .. start[i + 1]) */

@@ -179,6 +179,7 @@ static void encoder(silr_buf *b, const char *dir)
 /* The files of the saved classifier, by name, with their hashes. */
 static void classifier(silr_buf *b, const silr_facts *f)
 {
+    static const char *const kinds[] = {"ngram", "frozen", "qlora"};
     const bool frozen = f->task->classifier.kind == SILR_CLASSIFIER_FROZEN;
     char *dir = silr_path_join(f->dir, "classifier");
     struct dirent **entry = NULL;
@@ -186,7 +187,7 @@ static void classifier(silr_buf *b, const silr_facts *f)
     bool first = true;
 
     b->failed |= !dir;
-    silr_buf_printf(b, "{\"kind\":\"%s\"", frozen ? "frozen" : "ngram");
+    silr_buf_printf(b, "{\"kind\":\"%s\"", kinds[f->task->classifier.kind]);
     if (frozen && dir)
         encoder(b, dir);
     silr_buf_puts(b, ",\"files\":{");

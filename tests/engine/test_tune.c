@@ -241,7 +241,7 @@ static silr_tune_opts opts_of(size_t way, bool causal)
     else if (way == 1)
         o.matrices = o.norms = o.embeddings = true, o.pooling = causal ? SILR_POOL_LAST : SILR_POOL_CLS;
     else
-        o.targets = BIT(SILR_PART_DOWN) | BIT(SILR_PART_K), o.lora = (silr_lora){2, 1.5}, o.norms = true,
+        o.targets = BIT(SILR_PART_DOWN) | BIT(SILR_PART_K), o.lora = (silr_tune_rank){2, 1.5}, o.norms = true,
         o.pooling = SILR_POOL_MEAN;
     return o;
 }
