@@ -110,6 +110,7 @@ int cli_flush(void);
 /* First SIGINT or SIGTERM: silr_cancel(), the work saves and returns SILR_ECANCEL. Second: stops
  * at once. For commands that keep state; the others simply die of the signal. */
 void cli_signals_start(void);
+void cli_signals_quiet(void); /* the same, not a word: for the ranks that do not speak */
 /* Called before a signal ends the process; only calls that are safe in a handler. NULL: none. */
 void cli_signals_restore(void (*restore)(void));
 

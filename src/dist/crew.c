@@ -29,6 +29,7 @@ struct silr_crew {
     const silr_trade *trade;
     void *own;
     uint32_t number;
+    silr_buf *order, *result; /* [ranks] */
 };
 
 static uint32_t in_use; /* bit c: crew c is open (rank 0) */
@@ -72,32 +73,60 @@ static silr_status open_elsewhere(silr_crew *c, const void *order, size_t len, s
     return st;
 }
 
+static void release(silr_crew *c)
+{
+    for (int r = 0; c->order && r < silr_dist.size; r++)
+        silr_buf_clear(&c->order[r]);
+    for (int r = 0; c->result && r < silr_dist.size; r++)
+        silr_buf_clear(&c->result[r]);
+    silr_free(c->order);
+    silr_free(c->result);
+    silr_free(c);
+}
+
+/* A number that no open crew has. */
+static silr_status take_number(silr_crew *c, silr_error *err)
+{
+    while (c->number < MOST_CREWS && (in_use >> c->number & 1))
+        c->number++;
+    return c->number < MOST_CREWS
+               ? SILR_OK
+               : silr_fail(err, SILR_EBUG, "more than %d crews are open at once", MOST_CREWS);
+}
+
 silr_status silr_crew_open(silr_crew **out, const silr_trade *trade, void *own, const void *order,
                            size_t len, silr_error *err)
 {
     silr_crew *c = silr_calloc(1, sizeof *c);
-    silr_status st = SILR_OK;
+    silr_status st;
 
     *out = NULL;
     if (!c)
         return silr_fail_memory(err);
-    *c = (silr_crew){.trade = trade, .own = own};
-    if (silr_dist.size > 1) {
-        while (c->number < MOST_CREWS && (in_use >> c->number & 1))
-            c->number++;
-        if (c->number == MOST_CREWS) {
-            silr_free(c);
-            return silr_fail(err, SILR_EBUG, "more than %d crews are open at once", MOST_CREWS);
-        }
+    c->trade = trade;
+    c->own = own;
+    c->order = silr_calloc((size_t)silr_dist.size, sizeof *c->order);
+    c->result = silr_calloc((size_t)silr_dist.size, sizeof *c->result);
+    st = c->order && c->result ? take_number(c, err) : silr_fail_memory(err);
+    if (st == SILR_OK && silr_dist.size > 1)
         st = open_elsewhere(c, order, len, err);
-    }
     if (st != SILR_OK) {
-        silr_free(c);
+        release(c);
         return st;
     }
-    in_use |= silr_dist.size > 1 ? UINT32_C(1) << c->number : 0;
+    in_use |= UINT32_C(1) << c->number;
     *out = c;
     return SILR_OK;
+}
+
+silr_buf *silr_crew_order(silr_crew *c, int rank)
+{
+    return &c->order[rank];
+}
+
+const silr_buf *silr_crew_result(const silr_crew *c, int rank)
+{
+    return &c->result[rank];
 }
 
 static silr_status work(const silr_trade *trade, void *worker, const silr_buf *order, silr_buf *result,
@@ -107,19 +136,37 @@ static silr_status work(const silr_trade *trade, void *worker, const silr_buf *o
     return st == SILR_OK && result->failed ? silr_fail_memory(err) : st;
 }
 
-silr_status silr_crew_work(silr_crew *c, const silr_buf *order, silr_buf *result, silr_error *err)
+static silr_status do_orders(silr_crew *c, silr_error *err)
 {
-    silr_status st = SILR_OK;
+    silr_status st;
 
-    for (int r = 0; r < silr_dist.size; r++)
-        silr_buf_reset(&result[r]);
     if (silr_dist.size > 1 && ((st = announce((call){.verb = WORK, .crew = c->number}, err)) != SILR_OK ||
-                               (st = silr_dist_scatter(order, NULL, err)) != SILR_OK))
+                               (st = silr_dist_scatter(c->order, NULL, err)) != SILR_OK))
         return st;
-    st = silr_dist_agree(work(c->trade, c->own, &order[0], &result[0], err), err);
+    st = c->order[0].failed ? silr_fail_memory(err)
+                            : work(c->trade, c->own, &c->order[0], &c->result[0], err);
+    st = silr_dist_agree(st, err);
     if (st != SILR_OK || silr_dist.size == 1)
         return st;
-    return silr_dist_gather(NULL, 0, result, err); /* its own result is there */
+    return silr_dist_gather(NULL, 0, c->result, err); /* its own result is there */
+}
+
+static void empty(silr_buf *b)
+{
+    silr_buf_reset(b);
+    b->failed = false;
+}
+
+silr_status silr_crew_work(silr_crew *c, silr_error *err)
+{
+    silr_status st;
+
+    for (int r = 0; r < silr_dist.size; r++)
+        empty(&c->result[r]);
+    st = do_orders(c, err);
+    for (int r = 0; r < silr_dist.size; r++)
+        empty(&c->order[r]);
+    return st;
 }
 
 void silr_crew_free(silr_crew *c)
@@ -128,12 +175,21 @@ void silr_crew_free(silr_crew *c)
 
     if (!c)
         return;
-    if (silr_dist.size > 1) {
-        if (!silr_dist.broken)
-            announce((call){.verb = CLOSE, .crew = c->number}, &err);
-        in_use &= ~(UINT32_C(1) << c->number);
-    }
-    silr_free(c);
+    if (silr_dist.size > 1 && !silr_dist.broken)
+        announce((call){.verb = CLOSE, .crew = c->number}, &err);
+    in_use &= ~(UINT32_C(1) << c->number);
+    release(c);
+}
+
+bool silr_dist_take(const void **at, size_t *left, void *out, size_t n)
+{
+    if (n > *left)
+        return false;
+    if (out && n > 0)
+        memcpy(out, *at, n);
+    *at = (const char *)*at + n;
+    *left -= n;
+    return true;
 }
 
 /* --- the others -------------------------------------------------------------------------------------- */

@@ -96,7 +96,9 @@ void silr_dist_piece(size_t bytes);
  *     static const silr_trade trade = {"embed", open, work, close};
  *
  *     silr_crew_open(&c, &trade, own, order, len, err)
- *     silr_crew_work(c, orders, results, err)              as often as needed
+ *     for each rank r: silr_buf_add(silr_crew_order(c, r), ...)       as often as needed
+ *     silr_crew_work(c, err)
+ *     for each rank r: silr_crew_result(c, r)
  *     silr_crew_free(c)
  *
  * work() runs on all ranks at once, so that it may itself make collective calls: a training step
@@ -119,13 +121,21 @@ typedef struct silr_crew silr_crew;
 /* Rank 0. own: its worker, borrowed. On failure *out is NULL, and what was opened is closed again. */
 silr_status silr_crew_open(silr_crew **out, const silr_trade *trade, void *own, const void *order,
                            size_t len, silr_error *err);
-/* Rank 0. order[r] is done by rank r, what comes of it is in result[r] (reset first). As many of both as
- * there are ranks. A failure on any rank is everybody's (silr_dist_agree), and the crew is still good. */
-silr_status silr_crew_work(silr_crew *c, const silr_buf *order, silr_buf *result, silr_error *err);
+/* Rank 0. What rank r is to do next: empty, to be filled. Where that fails, silr_crew_work says so. */
+silr_buf *silr_crew_order(silr_crew *c, int rank);
+/* Rank 0. All orders are done, and empty again. A failure on any rank is everybody's (silr_dist_agree);
+ * the crew is still good. */
+silr_status silr_crew_work(silr_crew *c, silr_error *err);
+/* Rank 0. What came of rank r's last order; the crew's, until its next work. */
+const silr_buf *silr_crew_result(const silr_crew *c, int rank);
 void silr_crew_free(silr_crew *c); /* NULL is fine */
 
 /* All ranks but 0: opens, does and closes what rank 0 asks for, until it is done. trades: all there
  * are, NULL at the end. SILR_OK also when work failed (rank 0 knows); else the connection is broken. */
 silr_status silr_dist_serve(const silr_trade *const *trades, silr_error *err);
+
+/* For workers, who read orders: takes n bytes off the front, *at of *left bytes, into out (NULL: only past
+ * them). false: there are not so many. */
+bool silr_dist_take(const void **at, size_t *left, void *out, size_t n);
 
 #endif
