@@ -2,6 +2,7 @@
  *
  * Both are safe, since what a run has computed is in its database before it counts. */
 #include "cli/cli.h"
+#include "dist/dist.h"
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -44,6 +45,8 @@ void cli_signals_start(void)
     sigemptyset(&act.sa_mask);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
+    if (silr_dist_size() > 1) /* what mpirun and srun hand on to all ranks without ending the job */
+        sigaction(SIGUSR1, &act, NULL);
 }
 
 void cli_signals_quiet(void)

@@ -7,7 +7,7 @@ set -eu
 n=$1
 shift
 if [ "$n" -eq 1 ]; then
-    exec "$@"
+    SILR_MPI=0 exec "$@"
 fi
 command -v mpirun >/dev/null || {
     echo 'skipped: there is no mpirun (Debian: openmpi-bin)'
