@@ -136,6 +136,20 @@ static silr_status work(const silr_trade *trade, void *worker, const silr_buf *o
     return st == SILR_OK && result->failed ? silr_fail_memory(err) : st;
 }
 
+/* Rank 0's own work, with its part of the processors. */
+static silr_status work_too(silr_crew *c, silr_error *err)
+{
+    const int before = omp_get_max_threads();
+    silr_status st;
+
+    if (asked_threads() == 0)
+        omp_set_num_threads(silr_dist_threads(0));
+    st = c->order[0].failed ? silr_fail_memory(err)
+                            : work(c->trade, c->own, &c->order[0], &c->result[0], err);
+    omp_set_num_threads(before);
+    return st;
+}
+
 static silr_status do_orders(silr_crew *c, silr_error *err)
 {
     silr_status st;
@@ -143,9 +157,7 @@ static silr_status do_orders(silr_crew *c, silr_error *err)
     if (silr_dist.size > 1 && ((st = announce((call){.verb = WORK, .crew = c->number}, err)) != SILR_OK ||
                                (st = silr_dist_scatter(c->order, NULL, err)) != SILR_OK))
         return st;
-    st = c->order[0].failed ? silr_fail_memory(err)
-                            : work(c->trade, c->own, &c->order[0], &c->result[0], err);
-    st = silr_dist_agree(st, err);
+    st = silr_dist_agree(work_too(c, err), err);
     if (st != SILR_OK || silr_dist.size == 1)
         return st;
     return silr_dist_gather(NULL, 0, c->result, err); /* its own result is there */

@@ -34,7 +34,8 @@
 /* --- the job ------------------------------------------------------------------------------------- */
 
 /* Joins the job that this process was started in, once, before anything else is called; without one,
- * SILR_OK and one rank. Divides this machine's processors among its ranks (silr_threads).
+ * SILR_OK and one rank. Divides this machine's processors among its ranks: where all work at once each
+ * uses its part (silr_dist_threads); rank 0, while the others wait, all that it may use.
  *
  * The environment says whether there is a job: Open MPI, MPICH and their kin, Slurm's srun. SILR_MPI
  * decides otherwise: 0 never, 1 in any case, a path: that plugin.
@@ -48,6 +49,8 @@ void silr_dist_end(void);
 int silr_dist_rank(void);
 int silr_dist_size(void);
 const char *silr_dist_about(void);   /* "Open MPI v4.1.4"; NULL: not in a job */
+/* Threads of this rank while all work. wanted > 0: itself. */
+int silr_dist_threads(int wanted);
 /* Whether silr_dist_start could load MPI here, without joining anything: for `silr doctor`. *about,
  * yours: library and plugin, or what is in the way; NULL: no memory. */
 bool silr_dist_possible(char **about);

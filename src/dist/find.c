@@ -54,6 +54,17 @@ static bool program_folder(char *out, size_t size)
     return slash != NULL;
 }
 
+/* folder/below without dots; yours. NULL: it is not there. */
+static char *existing(const char *folder, const char *below)
+{
+    char *path = silr_path_join(folder, below), *whole = path ? realpath(path, NULL) : NULL;
+    char *out = whole ? silr_strdup(whole) : NULL;
+
+    free(whole); /* of realpath */
+    silr_free(path);
+    return out;
+}
+
 /* Places in turn: beside a program that lies in its build folder, where an installation that was moved
  * has it, where it was to be installed. */
 static char *find(void)
@@ -65,11 +76,9 @@ static char *find(void)
     if (f && strchr(f, '/'))
         return silr_strdup(f);
     if (program_folder(folder, sizeof folder))
-        for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
-            if (!(path = silr_path_join(folder, below[i])) || silr_file_exists(path))
+        for (size_t i = 0; i < sizeof below / sizeof *below; i++)
+            if ((path = existing(folder, below[i])))
                 return path;
-            silr_free(path);
-        }
     return silr_strdup(SILR_LIBDIR "/silr/silr-mpi.so");
 }
 

@@ -11,6 +11,7 @@ typedef struct {
     int rank, size;
     bool broken; /* a call failed: ranks may be at different places, nothing can be sent any more */
     size_t piece;
+    int threads; /* while all ranks work; 0: all there are */
 } silr_dist_job;
 extern silr_dist_job silr_dist;
 
@@ -29,7 +30,7 @@ int silr_dist_expected(void);
 /* Rank 0: sends the others home. */
 void silr_dist_dismiss(void);
 
-/* Sets how many threads this rank uses, so that the ranks of a machine share its processors. */
+/* Sets silr_dist.threads, so that the ranks of a machine share its processors. */
 silr_status silr_dist_divide_processors(silr_error *err);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * Each rank tells the others which machine it is on and which processors it may use. A processor that k
  * ranks may use counts 1/k for each. So it does not matter whether mpirun bound the ranks, to one
- * core or to a socket, or left them alone: two ranks on two cores are given one thread each. */
+ * core or to a socket, or left them alone: two ranks on two cores are given one thread each. Results do
+ * not depend on the number of threads. */
 #include "dist/inside.h"
 
 #include <sched.h>
@@ -44,6 +45,13 @@ static int my_part(const station *all, const station *mine)
     return part < 1 ? 1 : (int)(part + 1e-6);
 }
 
+int silr_dist_threads(int wanted)
+{
+    const int all = silr_threads(wanted);
+
+    return wanted > 0 || silr_dist.threads == 0 || silr_dist.threads > all ? all : silr_dist.threads;
+}
+
 silr_status silr_dist_divide_processors(silr_error *err)
 {
     station mine, *all = silr_alloc((size_t)silr_dist.size, sizeof *all);
@@ -53,8 +61,11 @@ silr_status silr_dist_divide_processors(silr_error *err)
     if (st == SILR_OK)
         st = silr_dist_check(silr_dist.plugin->all_gather(&mine, all, sizeof mine), err);
     if (st == SILR_OK) {
-        silr_threads_limit(my_part(all, &mine));
-        omp_set_num_threads(silr_threads(0));
+        silr_dist.threads = my_part(all, &mine);
+        if (silr_dist.rank != 0) { /* which never works alone */
+            silr_threads_limit(silr_dist.threads);
+            omp_set_num_threads(silr_threads(0));
+        }
     }
     silr_free(all);
     return st;

@@ -238,7 +238,7 @@ void silr_manifest_render(const silr_facts *f, silr_buf *b)
     silr_libraries_render(b);
     silr_buf_puts(b, ",\n\"hardware\":");
     hardware(b);
-    silr_buf_printf(b, ",\n\"threads\":%d,\"ranks\":%d,\n", silr_threads((int)task->threads),
+    silr_buf_printf(b, ",\n\"threads\":%d,\"ranks\":%d,\n", silr_dist_threads((int)task->threads),
                     silr_dist_size());
     text(b, "start", f->start.len ? f->start.data : NULL);
     silr_buf_putc(b, ',');

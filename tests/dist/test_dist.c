@@ -2,6 +2,7 @@
  * the rank's number alone, so that each rank judges what it received. */
 #include "dist/dist.h"
 #include <math.h>
+#include <omp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -287,6 +288,10 @@ static silr_status do_letter(void *worker, const void *order, size_t len, silr_b
         return SILR_OK;
     if (o[0] == 'f') /* fails without more ado */
         return silr_fail(err, SILR_EDOMAIN, "an f at rank %d", rank);
+    if (o[0] == 't') {
+        silr_buf_printf(result, "%d", omp_get_max_threads());
+        return SILR_OK;
+    }
     if (o[0] == 's' || o[0] == 'S') { /* a sum over ranks; at S it fails before */
         st = o[0] == 'S' ? silr_fail(err, SILR_EDOMAIN, "NaN in the loss") : SILR_OK;
         if ((st = sum_of_ranks(&sum, st, err)) != SILR_OK)
@@ -348,6 +353,24 @@ static void crew_sums(silr_crew *c)
     }
 }
 
+/* Together the ranks use every processor, and none twice, unless there are fewer processors than ranks. */
+static void crew_shares_processors(silr_crew *c)
+{
+    static const char *const all[] = {"t", "t", "t", "t"};
+    const int processors = omp_get_num_procs();
+    int threads = 0;
+
+    omp_set_num_threads(silr_threads(0)); /* alone, rank 0 has them all */
+    assert_int_equal(silr_threads(0), processors);
+    order_all(c, all);
+    assert_int_equal(silr_crew_work(c, NULL), SILR_OK);
+    for (int r = 0; r < size; r++)
+        threads += atoi(silr_crew_result(c, r)->data);
+    assert_true(threads <= (processors > size ? processors : size));
+    assert_true(threads > processors - size);
+    assert_int_equal(omp_get_max_threads(), processors);
+}
+
 static void crew_fails(silr_crew *c)
 {
     static const char *const words[] = {"a", "f", "f", "d"};
@@ -395,6 +418,7 @@ static void crews_obey(void **state)
     crew_fails(x);
     crew_works(x, 'x'); /* is as good as before */
     crew_sums(y);
+    crew_shares_processors(y);
     silr_crew_free(x);
     crew_works(y, 'y');
     silr_crew_free(y);
