@@ -10,8 +10,8 @@ static int fail(sqlite3 *db)
 
 int main(int argc, char **argv)
 {
-    sqlite3_stmt *s;
-    sqlite3 *db;
+    sqlite3_stmt *s = NULL;
+    sqlite3 *db = NULL;
 
     if (argc != 3 || sqlite3_open_v2(argv[1], &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK ||
         sqlite3_prepare_v2(db, argv[2], -1, &s, NULL) != SQLITE_OK)
