@@ -101,6 +101,7 @@ INLINE void turn_panel(const float *w, size_t ld, size_t columns, size_t in, flo
 #include "engine/body_rows.h"
 #include "engine/body_rows_back.h"
 #include "engine/body_attention.h"
+#include "engine/body_attention_back.h"
 
 const silr_kernels KERNELS = {
     .name = KERNELS_NAME,
@@ -114,6 +115,8 @@ const silr_kernels KERNELS = {
     .dequantise = dequantise,
     .attention_scratch = attention_scratch,
     .attention = attention,
+    .attention_back_scratch = attention_back_scratch,
+    .attention_back = attention_back,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .rope = rope,

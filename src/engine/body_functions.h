@@ -47,7 +47,7 @@ INLINE vec tanh_of(vec x)
     HORNER(p, s, -8.341133322e-3F);
     HORNER(p, s, 2.1767809934e-2F);
     HORNER(p, s, -5.3959067751e-2F);
-    HORNER(p, s, 1.33133021952e-1F);
+    HORNER(p, s, 1.33333021952e-1F);
     HORNER(p, s, -3.33333331448e-1F);
     far = SET1(1.0F) - SET1(2.0F) / (exp_of(z + z) + SET1(1.0F));
     return pick(z < SET1(0.625F), FMA(p * s, x, x), with_sign_of(far, x));

@@ -5,7 +5,6 @@
  * to share its processor holds up the others for no longer than that, and handing a tile out takes a
  * thousandth of it. What is smaller than a tile its caller does at once. */
 #include "engine/cpu.h"
-#include "engine/ops_inside.h"
 #include <stdatomic.h>
 
 static _Atomic(const silr_kernels *) chosen;
@@ -42,7 +41,7 @@ static const silr_ops ops = {
     .product = silr_cpu_product,
     .rms_norm_back = silr_cpu_rms_norm_back,
     .layer_norm_back = silr_cpu_layer_norm_back,
-    .attention_back = silr_plain_attention_back,
+    .attention_back = silr_cpu_attention_back,
     .activate_back = silr_cpu_activate_back,
     .dropout = silr_cpu_dropout,
     .gather_back = silr_cpu_gather_back,

@@ -22,6 +22,9 @@ silr_status silr_cpu_product(bool turn_a, bool turn_b, size_t m, size_t n, size_
                              bool add, silr_error *err);
 silr_status silr_cpu_attention(const silr_attention *a, const silr_attention_strides *s,
                                const silr_attention_text *text, size_t n_texts, silr_error *err);
+silr_status silr_cpu_attention_back(const silr_attention *a, const silr_attention_strides *s,
+                                    const silr_attention_text *text, const silr_attention_back *back,
+                                    size_t n_texts, silr_error *err);
 void silr_cpu_gather(const silr_tensor *table, const uint32_t *id, size_t n, float scale, float *out);
 void silr_cpu_rms_norm(const float *x, size_t ldx, const float *w, float plus, double epsilon,
                        size_t n, size_t dim, float *y, size_t ldy);

@@ -5,6 +5,7 @@
  * floats of its share as it needs them (body_filed.h). */
 #include "engine/cpu_linear.h"
 #include "engine/pool.h"
+#include <string.h>
 
 enum {
     TILE_ROWS = 96,      /* of x: runs of so many stay in the second cache */
@@ -34,14 +35,20 @@ typedef struct {
     float *scratch; /* [threads][panel][in] */
 } packing;
 
-/* The panels hold column i of W's rows first .. first + panel - 1 side by side. */
-static void unpack_row(const silr_linear *w, size_t o, size_t at, size_t columns, float *out)
+/* Rows out of the panels, by squares: the panels hold column i of `panel` rows side by side. */
+static void unpack(const silr_linear *w, size_t first, size_t n, size_t at, size_t columns, float *out,
+                   size_t ld)
 {
     size_t panel = w->kernels->panel;
-    const float *from = w->packed + o / panel * panel * w->stack.in + at * panel + o % panel;
+    float square[32 * 32];
 
-    for (size_t i = 0; i < columns; i++)
-        out[i] = from[i * panel];
+    for (size_t o = first / panel * panel; o < first + n; o += panel)
+        for (size_t i = 0; i < columns; i += panel) {
+            size_t some = columns - i < panel ? columns - i : panel;
+            w->kernels->pack(w->packed + o * w->stack.in + (at + i) * panel, some, panel, square);
+            for (size_t r = o < first ? first : o; r < o + panel && r < first + n; r++)
+                memcpy(out + (r - first) * ld + i, square + (r - o) * panel, some * sizeof *out);
+        }
 }
 
 /* Row o as the file has it, which for a packed matrix may be gone. */
@@ -59,8 +66,11 @@ static void filed_row(const silr_linear *w, size_t o, size_t at, size_t columns,
 void silr_linear_values(const silr_linear *w, size_t first, size_t n, size_t at, size_t columns,
                         float *out, size_t ld)
 {
-    for (size_t o = 0; o < n; o++)
-        (w->packed ? unpack_row : filed_row)(w, first + o, at, columns, out + o * ld);
+    if (w->packed)
+        unpack(w, first, n, at, columns, out, ld);
+    else
+        for (size_t o = 0; o < n; o++)
+            filed_row(w, first + o, at, columns, out + o * ld);
 }
 
 static void pack_panel(void *context, size_t panel, size_t thread)

@@ -12,6 +12,8 @@ enum {
     ROWS = 192,              /* of dy pass by each block of W */
     RUN = 128,               /* rows of such a block */
     WIDE = SILR_VALUES_UNIT, /* its columns */
+    TILES_A_THREAD = 4,      /* at least, as long as there are */
+    FEW_ROWS = 48,           /* or more for each */
     PITCH = WIDE + 16        /* rows must not lie 1024 bytes apart, or the cache holds few of them */
 };
 
@@ -82,7 +84,10 @@ static silr_status without_copy(unready *u, silr_error *err)
     size_t tiles = (u->n + ROWS - 1) / ROWS;
 
     u->column_tiles = (u->w->stack.in + WIDE - 1) / WIDE;
+    while (tiles * u->column_tiles < TILES_A_THREAD * silr_pool_threads() && u->n > FEW_ROWS * tiles)
+        tiles *= 2;
     u->rows = tiles > 0 ? (u->n + tiles - 1) / tiles : 1;
+    tiles = (u->n + u->rows - 1) / u->rows;
     if (!(u->scratch = silr_alloc_aligned(silr_pool_threads() * RUN * PITCH, sizeof *u->scratch)))
         return silr_fail_memory(err);
     silr_pool_run(multiply, u, tiles * u->column_tiles);

@@ -6,10 +6,11 @@
 #include <string.h>
 
 enum {
-    TILE_ROWS = 96,       /* of A: runs of so many stay in the second cache */
-    TILE_COLUMNS = 256,   /* at most */
-    TILE_WORK = 1 << 19,  /* multiply-adds at least, where C is narrow */
-    TILES_A_THREAD = 4    /* that no thread may wait for long for another's last one */
+    TILE_ROWS = 192,     /* of A: runs of so many stay in the second cache; B comes by once for each */
+    TILE_COLUMNS = 1024, /* at most: a turned A comes by once for each */
+    TILE_WORK = 1 << 19, /* multiply-adds at least, where C is narrow */
+    TILES_A_THREAD = 4,  /* that no thread may wait for long for another's last one: */
+    CUT_WORK = 1 << 22   /* but none smaller, for narrow pieces of long rows are slow to fetch */
 };
 
 typedef struct {
@@ -47,13 +48,15 @@ static size_t tiles(const multiplication *m)
 /* Tiles that keep much in the caches, cut smaller until there are some for every thread. */
 static void cut(multiplication *m)
 {
-    size_t panel = m->kernels->panel, unit = 2 * m->kernels->rows, enough = TILES_A_THREAD * silr_pool_threads();
-    size_t work = m->all.columns * m->all.k;
+    size_t panel = m->kernels->panel, unit = 2 * m->kernels->rows;
+    size_t enough = TILES_A_THREAD * silr_pool_threads(), row = m->all.columns * m->all.k;
+    double work = (double)row * (double)m->all.rows / CUT_WORK;
 
+    enough = work < (double)enough ? (size_t)work + 1 : enough;
     m->columns = m->all.columns < TILE_COLUMNS ? up_to(m->all.columns, panel) : TILE_COLUMNS;
     m->rows = TILE_ROWS;
-    if (m->all.columns <= panel && TILE_WORK / (work + 1) > m->rows)
-        m->rows = TILE_WORK / (work + 1);
+    if (m->all.columns <= panel && TILE_WORK / (row + 1) > m->rows)
+        m->rows = TILE_WORK / (row + 1);
     m->rows = up_to(m->all.rows < m->rows ? m->all.rows : m->rows, unit);
     while (tiles(m) < enough && m->columns > 2 * panel)
         m->columns = up_to(m->columns / 2, panel);

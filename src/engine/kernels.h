@@ -42,6 +42,16 @@ typedef struct {
     float *scratch; /* attention_scratch(a, rows) floats, 64-byte aligned */
 } silr_tile_attention;
 
+/* Backward: all of one text and one head of keys. */
+typedef struct {
+    const silr_attention *a;
+    const silr_attention_strides *s;
+    const silr_attention_text *text;
+    const silr_attention_back *back;
+    size_t kv_head;
+    float *scratch; /* attention_back_scratch(t) floats, 64-byte aligned: more for longer texts */
+} silr_tile_attention_back;
+
 typedef struct {
     const char *name;
     size_t panel; /* columns of W that lie interleaved */
@@ -58,6 +68,8 @@ typedef struct {
 
     size_t (*attention_scratch)(const silr_attention *a, size_t rows);
     void (*attention)(const silr_tile_attention *t);
+    size_t (*attention_back_scratch)(const silr_tile_attention_back *t);
+    void (*attention_back)(const silr_tile_attention_back *t);
 
     void (*rms_norm)(const float *x, size_t ldx, const float *w, float plus, double epsilon, size_t n,
                      size_t dim, float *y, size_t ldy);

@@ -441,6 +441,7 @@ static const scene scenes[] = {
     {.a = {4, 2, 128, 0.09, 2, true, 1}, .n_texts = 1, .own = {70}},
     {.a = {2, 2, 20, 0.2, 0, false, 10}, .n_texts = 2, .own = {200, 11}},
     {.a = {2, 1, 5, 0.4, 30, false, 9}, .n_texts = 3, .own = {65, 2, 1}, .prefix = 3},
+    {.a = {2, 1, 5, 0.4, 2, false, 0}, .n_texts = 2, .own = {40, 7}}, /* the cap bends most scores */
     {.a = {5, 1, 3, 3.0, 0, true, 0}, .n_texts = 1, .own = {300}},
     {.a = {1, 1, 300, 0.1, 0, true, 0}, .n_texts = 1, .own = {9}},
 };

@@ -388,6 +388,163 @@ static void row_by_row(void **state)
     with_all_kernels(embeddings_are_the_same);
 }
 
+/* --- attention ---------------------------------------------------------------------------------- */
+
+enum { TEXTS = 4 };
+
+typedef struct {
+    silr_attention a;
+    size_t n_texts, own[TEXTS], queries[TEXTS];
+} scene;
+
+typedef struct {
+    silr_attention_strides s;
+    silr_attention_text text[TEXTS];
+    silr_attention_back back[TEXTS];
+    float *q, *k, *v, *out, *dout, *dq, *dk, *dv;
+    size_t tokens, wide, narrow;
+} laid_out;
+
+static laid_out lay_out(const scene *c)
+{
+    size_t at = 0;
+    laid_out l = {.wide = c->a.heads * c->a.head_dim, .narrow = c->a.kv_heads * c->a.head_dim};
+
+    l.s = (silr_attention_strides){l.wide + GAP, l.wide + 1, l.narrow + GAP, 0};
+    for (size_t t = 0; t < c->n_texts; t++)
+        l.tokens += c->own[t];
+    l.q = made(1, l.tokens * l.s.q);
+    l.k = made(2, l.tokens * l.s.kv);
+    l.v = made(3, l.tokens * l.s.kv);
+    l.dout = made(4, l.tokens * l.s.out);
+    l.out = untouched(l.tokens, l.s.out);
+    l.dq = untouched(l.tokens, l.s.q);
+    l.dk = untouched(l.tokens, l.s.kv);
+    l.dv = untouched(l.tokens, l.s.kv);
+    for (size_t t = 0; t < c->n_texts; at += c->own[t++]) {
+        size_t n = c->queries[t] > 0 ? c->queries[t] : c->own[t], first = at + c->own[t] - n;
+        l.text[t] = (silr_attention_text){.n = n, .q = l.q + first * l.s.q, .out = l.out + first * l.s.out,
+                                          .n_own = c->own[t], .k = l.k + at * l.s.kv,
+                                          .v = l.v + at * l.s.kv};
+        l.back[t] = (silr_attention_back){.dout = l.dout + first * l.s.out, .dq = l.dq + first * l.s.q,
+                                          .dk = l.dk + at * l.s.kv, .dv = l.dv + at * l.s.kv};
+    }
+    return l;
+}
+
+static void clear_scene(laid_out *l)
+{
+    float *all[] = {l->q, l->k, l->v, l->out, l->dout, l->dq, l->dk, l->dv};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        silr_free(all[i]);
+}
+
+static const scene scenes[] = {
+    {.a = {4, 4, 32, 0.18, 0, false, 0}, .n_texts = 3, .own = {1, 56, 130}},
+    {.a = {9, 3, 64, 0.125, 0, true, 0}, .n_texts = 4, .own = {60, 1, 64, 65}},
+    {.a = {3, 1, 64, 0.125, 0, true, 0}, .n_texts = 2, .own = {60, 200}, .queries = {1, 3}},
+    {.a = {2, 1, 256, 0.0625, 50, true, 0}, .n_texts = 2, .own = {40, 3}},
+    {.a = {4, 2, 128, 0.09, 0, true, 17}, .n_texts = 2, .own = {100, 20}},
+    {.a = {4, 2, 128, 0.09, 2, true, 1}, .n_texts = 1, .own = {70}},
+    {.a = {2, 2, 20, 0.2, 0, false, 10}, .n_texts = 2, .own = {200, 11}},
+    {.a = {2, 1, 5, 0.4, 3, false, 9}, .n_texts = 3, .own = {65, 2, 1}, .queries = {30}},
+    {.a = {5, 1, 3, 0.6, 0, true, 0}, .n_texts = 1, .own = {300}},
+    {.a = {1, 1, 8, 0.3, 0, true, 0}, .n_texts = 2, .own = {1100, 4}},
+};
+enum { SCENES = sizeof scenes / sizeof *scenes };
+
+static void attention_is_right(void)
+{
+    for (size_t i = 0; i < SCENES; i++) {
+        const scene *c = &scenes[i];
+        laid_out want = lay_out(c), got = lay_out(c);
+        double q, k, v, most = c->a.window == 1 ? 1e-3 : 4e-6; /* dq, dk of one key are 0, but for rounding */
+        must(plain->attention(&c->a, &want.s, want.text, c->n_texts, &err));
+        must(plain->attention_back(&c->a, &want.s, want.text, want.back, c->n_texts, &err));
+        must(cpu->attention(&c->a, &got.s, got.text, c->n_texts, &err));
+        must(cpu->attention_back(&c->a, &got.s, got.text, got.back, c->n_texts, &err));
+        q = 0;
+        for (size_t t = 0; t < c->n_texts; t++)
+            q = fmax(q, apart(got.back[t].dq, want.back[t].dq, got.text[t].n, got.wide, got.s.q));
+        k = apart(got.dk, want.dk, got.tokens, got.narrow, got.s.kv);
+        v = apart(got.dv, want.dv, got.tokens, got.narrow, got.s.kv);
+        if (!(q < most && k < most && v < 3e-6))
+            fail_msg("%s, scene %zu: dq %g, dk %g, dv %g apart", silr_ops_cpu_describe(), i, q, k, v);
+        gaps_are_untouched(got.dq, got.tokens, got.wide, got.s.q);
+        gaps_are_untouched(got.dk, got.tokens, got.narrow, got.s.kv);
+        gaps_are_untouched(got.dv, got.tokens, got.narrow, got.s.kv);
+        clear_scene(&want);
+        clear_scene(&got);
+    }
+}
+
+/* A text alone, any number of threads: the same bits. */
+static void texts_are_independent(void)
+{
+    for (size_t i = 0; i < SCENES; i++) {
+        const scene *c = &scenes[i];
+        laid_out all = lay_out(c);
+        omp_set_num_threads(1);
+        must(cpu->attention(&c->a, &all.s, all.text, c->n_texts, &err));
+        must(cpu->attention_back(&c->a, &all.s, all.text, all.back, c->n_texts, &err));
+        for (int threads = 1; threads <= 3; threads++) {
+            laid_out alone = lay_out(c);
+            omp_set_num_threads(threads);
+            must(cpu->attention(&c->a, &alone.s, alone.text, c->n_texts, &err));
+            for (size_t t = 0; t < c->n_texts; t++)
+                must(cpu->attention_back(&c->a, &alone.s, &alone.text[t], &alone.back[t], 1, &err));
+            assert_memory_equal(alone.dq, all.dq, all.tokens * all.s.q * sizeof(float));
+            assert_memory_equal(alone.dk, all.dk, all.tokens * all.s.kv * sizeof(float));
+            assert_memory_equal(alone.dv, all.dv, all.tokens * all.s.kv * sizeof(float));
+            clear_scene(&alone);
+        }
+        clear_scene(&all);
+    }
+}
+
+static void attention_back(void **state)
+{
+    (void)state;
+    with_all_kernels(attention_is_right);
+    with_all_kernels(texts_are_independent);
+}
+
+/* --- no memory ---------------------------------------------------------------------------------- */
+
+static void each_allocation_failing(void **state)
+{
+    const kept kinds[] = {{64, {5, 9}, SILR_TYPE_F32, SILR_KEEP_FAST, false},
+                          {64, {5, 9}, SILR_TYPE_Q8_0, SILR_KEEP_AS_FILED, false}};
+    laid_out l = lay_out(&scenes[1]);
+    float *x = made(1, 3 * 64), y[3 * 64];
+    (void)state;
+
+    for (int fast = 0; fast < 2; fast++)
+        for (int i = 0; i < 2; i++) {
+            const silr_ops *ops = fast ? cpu : plain;
+            silr_tensor *w[2];
+            silr_linear *linear = linear_of(ops, &kinds[i], w);
+            silr_status st = SILR_ENOMEM;
+            for (uint64_t n = 1; st != SILR_OK; n++) {
+                assert_true(n < 100);
+                silr_mem_fail_at(n, false);
+                st = ops->linear_back(linear, x, 3, 14, y, 64, false, &err); /* before and after */
+                if (st == SILR_OK)
+                    st = ops->linear_ready_back(linear, &err);
+                if (st == SILR_OK)
+                    st = ops->product(true, false, 8, 9, 3, 1, x, 8, x, 9, y, 9, false, &err);
+                if (st == SILR_OK)
+                    st = ops->attention_back(&scenes[1].a, &l.s, l.text, l.back, 4, &err);
+                silr_mem_fail_at(0, false);
+                assert_true(st == SILR_OK || st == SILR_ENOMEM);
+            }
+            free_kept(ops, linear, w);
+        }
+    silr_free(x);
+    clear_scene(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +552,8 @@ int main(void)
         cmocka_unit_test(linear_back),
         cmocka_unit_test(bytes_are_told),
         cmocka_unit_test(row_by_row),
+        cmocka_unit_test(attention_back),
+        cmocka_unit_test(each_allocation_failing),
     };
 
     cpu = silr_ops_cpu();
