@@ -343,15 +343,14 @@ static silr_status train_variants(silr_ours *o, int iteration, size_t first, siz
     const silr_loop *l = o->loop;
     const size_t F = (size_t)o->F, members = variants * F;
     silr_train_opts opts = options(l, iteration);
-    char *checkpoint = silr_loop_checkpoint(l);
+    char *checkpoint = NULL;
     silr_member *member = silr_calloc(members, sizeof *member);
     int *set = silr_alloc(members * l->n, sizeof *set);
     float *weight = silr_alloc(variants * l->n, sizeof *weight);
     silr_train_log *logs = silr_calloc(members, sizeof *logs);
-    silr_status st = member && set && weight && logs && checkpoint ? SILR_OK : silr_fail_memory(err);
+    silr_status st = member && set && weight && logs ? silr_loop_checkpoint(l, &opts, &checkpoint, err)
+                                                     : silr_fail_memory(err);
 
-    opts.checkpoint = l->task->classifier.checkpoint > 0 ? checkpoint : NULL;
-    opts.every = (double)l->task->classifier.checkpoint;
     for (size_t v = 0; v < variants && st == SILR_OK; v++)
         st = fill_members(o, first + v, member + v * F, set + v * F * l->n, weight + v * l->n, err);
     if (st == SILR_OK)
@@ -403,14 +402,12 @@ static silr_status train_single(silr_ours *o, const int *label, int *set, silr_e
     silr_train_opts opts = options(l, o->done + 1);
     silr_variant v = o->variant[0];
     silr_member m = {.set = set};
-    char *checkpoint = silr_loop_checkpoint(l);
+    char *checkpoint = NULL;
     double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES], pi[SILR_MAX_CLASSES];
-    silr_status st = SILR_OK;
+    silr_status st = silr_loop_checkpoint(l, &opts, &checkpoint, err);
 
-    if (!checkpoint)
-        return silr_fail_memory(err);
-    opts.checkpoint = l->task->classifier.checkpoint > 0 ? checkpoint : NULL;
-    opts.every = (double)l->task->classifier.checkpoint;
+    if (st != SILR_OK)
+        return st;
     v.label = (int *)(uintptr_t)label; /* only read */
     for (size_t d = 0; d < l->n; d++)
         set[d] = SILR_NO_LABEL;

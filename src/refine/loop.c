@@ -90,12 +90,19 @@ silr_status silr_loop_forward(const silr_loop *l, size_t from, size_t n, size_t 
     return st;
 }
 
-char *silr_loop_checkpoint(const silr_loop *l)
+silr_status silr_loop_checkpoint(const silr_loop *l, silr_train_opts *o, char **path, silr_error *err)
 {
-    char *run = silr_path_dir(l->classifier_dir), *path = run ? silr_path_join(run, "training.ckpt") : NULL;
+    char *run;
 
+    *path = NULL;
+    if (!l->classifier->state_get || l->task->classifier.checkpoint <= 0)
+        return SILR_OK;
+    run = silr_path_dir(l->classifier_dir);
+    *path = run ? silr_path_join(run, "training.ckpt") : NULL;
     silr_free(run);
-    return path;
+    o->checkpoint = *path;
+    o->every = (double)l->task->classifier.checkpoint;
+    return *path ? SILR_OK : silr_fail_memory(err);
 }
 
 int64_t silr_loop_flips(const silr_loop *l, const int *before, const int *after)

@@ -59,8 +59,9 @@ silr_status silr_loop_evidence(silr_loop *l, silr_error *err);
 silr_status silr_loop_forward(const silr_loop *l, size_t from, size_t n, size_t F, const uint8_t *fold,
                               float *scores, silr_error *err);
 
-/* The file in which a long training keeps where it is: below the run's folder. silr_free it. */
-char *silr_loop_checkpoint(const silr_loop *l);
+/* Tells a training that takes long where to keep how far it is: below the run's folder. *path: silr_free it, NULL
+ * where there is nothing to keep. */
+silr_status silr_loop_checkpoint(const silr_loop *l, silr_train_opts *o, char **path, silr_error *err);
 
 /* The share of rows whose label differs. */
 int64_t silr_loop_flips(const silr_loop *l, const int *before, const int *after);

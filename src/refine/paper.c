@@ -310,12 +310,11 @@ static silr_status train(paper *p, const silr_priors *now, silr_iteration *it, s
     silr_member *m = silr_calloc(F, sizeof *m);
     silr_train_log *logs = silr_calloc(F, sizeof *logs);
     silr_train_opts o = options(l, it->iteration);
-    char *checkpoint = silr_loop_checkpoint(l);
-    silr_status st = m && logs && checkpoint ? members(p, now, m, err) : silr_fail_memory(err);
+    char *checkpoint = NULL;
+    silr_status st = m && logs ? members(p, now, m, err) : silr_fail_memory(err);
 
-    if (l->task->classifier.checkpoint > 0)
-        o.checkpoint = checkpoint;
-    o.every = (double)l->task->classifier.checkpoint;
+    if (st == SILR_OK)
+        st = silr_loop_checkpoint(l, &o, &checkpoint, err);
     if (st == SILR_OK && F > l->classifier->max_members)
         st = silr_fail(err, SILR_EINPUT,
                        "refine.folds: %d models are more than fit into memory, %zu do: lower "
