@@ -5,6 +5,7 @@
 #define SILR_ANNOTATE_H
 
 #include "corpus/corpus.h"
+#include "dist/dist.h"
 #include "ledger/ledger.h"
 
 /* What a confidence is made of. */
@@ -62,6 +63,9 @@ typedef struct {
 silr_status silr_annotator_new(silr_annotator **out, const silr_task *task,
                                const silr_annotator_means *means, silr_error *err);
 void silr_annotator_free(silr_annotator *a);
+
+/* What ranks do for the annotator "local", which is at rank 0. */
+extern const silr_trade silr_local_trade;
 
 /* --- the table of rules -------------------------------------------------------------------- */
 

@@ -7,13 +7,14 @@
  *
  * and the class with the largest is the label. All that texts share of their prompts is read once
  * (engine.h, silr_prefix); names of one token take one look at the last position, longer ones are
- * read behind the text. A text's result depends on its own prompt only.
+ * read behind the text. A text's result depends on its own prompt only; of several ranks each reads its
+ * share (reader.h).
  *
  * annotator.calibrate: contextual takes off what the model would say of no text at all: l_k - l_k(""),
  * method.md B7. annotator.margin abstains where the two likeliest classes are closer than that. */
 #include "annotate/internal.h"
+#include "annotate/reader.h"
 #include "chat/chat.h"
-#include "engine/engine.h"
 #include "hub/hub.h"
 #include <math.h>
 #include <stdio.h>
@@ -23,14 +24,12 @@ typedef struct {
     silr_annotator base;
     const silr_task *task;
     silr_annotator_means means;
-    silr_engine *engine;
+    char *path;           /* of the model */
+    silr_reader reader;
+    silr_crew *crew;      /* all ranks' readers; NULL until there is something to read */
     silr_prompt *prompt;
     silr_talk talk;
-    silr_prefix *prefix;
     silr_tokens begin;    /* the ids of the prefix */
-    silr_tokens names;    /* of class k: names.id[name[k] .. name[k + 1]) */
-    size_t *name;
-    bool single;          /* every name is one token */
     float *off;           /* [K] what is taken off; NULL: nothing */
     silr_sha256 hash;
 } local;
@@ -81,7 +80,7 @@ static silr_status encode(const local *m, const char *text, size_t len, const ch
         st = SILR_OK;
     }
     if (st == SILR_OK)
-        st = silr_tokenizer_talk_encode(silr_engine_tokenizer(m->engine), m->talk, turn, 0, n,
+        st = silr_tokenizer_talk_encode(silr_engine_tokenizer(m->reader.engine), m->talk, turn, 0, n,
                                         !answer && m->talk != SILR_TALK_NONE, out, err);
 done:
     silr_buf_clear(&own);
@@ -119,7 +118,7 @@ static silr_status find_begin(local *m, silr_error *err)
 
 static silr_status name_tokens(local *m, int k, bool with_end, silr_error *err)
 {
-    const silr_tokenizer *t = silr_engine_tokenizer(m->engine);
+    const silr_tokenizer *t = silr_engine_tokenizer(m->reader.engine);
     const char *name = silr_answer_name(m->task, k);
     silr_tokens open = {0}, whole = {0};
     silr_buf answer = {0};
@@ -143,12 +142,12 @@ static silr_status name_tokens(local *m, int k, bool with_end, silr_error *err)
         const bool special = silr_tokenizer_is_special(t, whole.id[i]);
         if (special && !with_end)
             break;
-        st = silr_tokens_add(&m->names, whole.id[i], err);
+        st = silr_tokens_add(&m->reader.names, whole.id[i], err);
         if (special)
             break;
     }
-    m->name[k + 1] = m->names.n;
-    if (st == SILR_OK && m->name[k + 1] == m->name[k])
+    m->reader.name[k + 1] = m->reader.names.n;
+    if (st == SILR_OK && m->reader.name[k + 1] == m->reader.name[k])
         st = silr_fail(err, SILR_EINPUT, "the model's tokenizer has no token for the class \"%.80s\"", name);
     silr_tokens_clear(&open);
     silr_tokens_clear(&whole);
@@ -161,9 +160,9 @@ static bool one_begins_another(const local *m)
 {
     for (size_t a = 0; a < m->task->n_classes; a++)
         for (size_t b = 0; b < m->task->n_classes; b++) {
-            const size_t n = m->name[a + 1] - m->name[a];
-            if (a != b && n <= m->name[b + 1] - m->name[b] &&
-                memcmp(m->names.id + m->name[a], m->names.id + m->name[b], n * sizeof *m->names.id) == 0)
+            const size_t n = m->reader.name[a + 1] - m->reader.name[a];
+            if (a != b && n <= m->reader.name[b + 1] - m->reader.name[b] &&
+                memcmp(m->reader.names.id + m->reader.name[a], m->reader.names.id + m->reader.name[b], n * sizeof *m->reader.names.id) == 0)
                 return true;
         }
     return false;
@@ -174,10 +173,10 @@ static silr_status find_names(local *m, silr_error *err)
     const size_t K = m->task->n_classes;
     silr_status st = SILR_OK;
 
-    if (!(m->name = silr_calloc(K + 1, sizeof *m->name)))
+    if (!(m->reader.name = silr_calloc(K + 1, sizeof *m->reader.name)))
         return silr_fail_memory(err);
     for (int with_end = 0; st == SILR_OK && with_end < 2; with_end++) {
-        m->names.n = 0;
+        m->reader.names.n = 0;
         for (size_t k = 0; st == SILR_OK && k < K; k++)
             st = name_tokens(m, (int)k, with_end != 0, err);
         if (st != SILR_OK || !one_begins_another(m))
@@ -186,20 +185,28 @@ static silr_status find_names(local *m, silr_error *err)
             st = silr_fail(err, SILR_EINPUT, "to this model two of the class names look alike: give "
                            "the classes names that differ in their first word");
     }
-    m->single = st == SILR_OK && m->names.n == K;
+    m->reader.n_names = K;
+    m->reader.single = st == SILR_OK && m->reader.names.n == K;
     return st;
 }
 
 /* --- likelihoods ------------------------------------------------------------------------------------------- */
 
-static silr_status likelihoods(const local *m, const silr_prefix *p, const asked *a, size_t from,
-                               size_t n, float *l, silr_error *err)
+static silr_prompts prompts(const asked *a, size_t n, bool whole)
 {
-    if (m->single)
-        return silr_engine_next(m->engine, p, a->ids.id, a->start + from, n, m->names.id,
-                                m->task->n_classes, true, l, err);
-    return silr_engine_score(m->engine, p, a->ids.id, a->start + from, n, m->names.id, m->name,
-                             m->task->n_classes, l, err);
+    return (silr_prompts){a->ids.id, a->start, n, whole};
+}
+
+/* All ranks get ready to read. */
+static silr_status gather_crew(local *m, silr_error *err)
+{
+    const silr_reader_origin o = {m->path, (silr_weights_kept)m->task->annotator.weights, m->hash, &m->begin};
+
+    if (m->crew)
+        return SILR_OK;
+    if (silr_dist_size() > 1)
+        silr_progress("loading the model on all ranks", 0, 0);
+    return silr_reader_crew(&m->crew, &m->reader, &o, err);
 }
 
 /* Adds a prompt to the texts of a call, less the common beginning; *whole: it does not begin so, and is
@@ -210,7 +217,7 @@ static silr_status add(const local *m, asked *a, size_t i, const silr_tokens *pr
     const size_t begin = m->begin.n;
     silr_status st = SILR_OK;
 
-    *whole = !m->prefix || prompt->n <= begin || common(prompt, &m->begin) < begin;
+    *whole = !m->reader.prefix || prompt->n <= begin || common(prompt, &m->begin) < begin;
     for (size_t k = *whole ? 0 : begin; st == SILR_OK && k < prompt->n; k++)
         st = silr_tokens_add(&a->ids, prompt->id[k], err);
     a->start[i + 1] = a->ids.n;
@@ -223,9 +230,9 @@ static size_t room(const local *m)
     size_t longest = 1;
 
     for (size_t k = 0; k < m->task->n_classes; k++)
-        if (m->name[k + 1] - m->name[k] > longest)
-            longest = m->name[k + 1] - m->name[k];
-    return silr_engine_max_tokens(m->engine) - (longest - 1);
+        if (m->reader.name[k + 1] - m->reader.name[k] > longest)
+            longest = m->reader.name[k + 1] - m->reader.name[k];
+    return silr_engine_max_tokens(m->reader.engine) - (longest - 1);
 }
 
 static void to_log_probabilities(const local *m, const float *l, float *logp)
@@ -351,8 +358,10 @@ static silr_status ask(const local *m, errand *e, silr_error *err)
     for (int wholes = 0; st == SILR_OK && wholes < 2; wholes++) {
         size_t k = 0;
         st = prepare(m, e, wholes != 0, &k, err);
-        if (st == SILR_OK)
-            st = likelihoods(m, wholes ? NULL : m->prefix, &e->a, 0, k, e->some, err);
+        if (st == SILR_OK) {
+            const silr_prompts p = prompts(&e->a, k, wholes != 0);
+            st = silr_reader_read_all(m->crew, &m->reader, &p, e->some, err);
+        }
         for (size_t i = 0; st == SILR_OK && i < k; i++)
             memcpy(e->l + e->which[i] * K, e->some + i * K, K * sizeof *e->l);
     }
@@ -370,7 +379,7 @@ static silr_status annotate(silr_annotator *base, const silr_corpus *c, const ui
                 .which = silr_alloc(n + 1, sizeof *e.which)};
     silr_status st = e.a.start && e.l && e.some && e.why && e.which ? SILR_OK : silr_fail_memory(err);
 
-    if (st == SILR_OK)
+    if (st == SILR_OK && (st = gather_crew(m, err)) == SILR_OK)
         st = ask(m, &e, err);
     for (size_t i = 0; st == SILR_OK && i < n; i++)
         st = tell(m, docs[i], e.l + i * K, e.why[i], sink, ctx, err);
@@ -398,8 +407,10 @@ static silr_status calibrate(local *m, silr_error *err)
     if (!(m->off = silr_alloc(m->task->n_classes, sizeof *m->off)))
         return silr_fail_memory(err);
     if ((st = encode(m, "", 0, NULL, 0, NULL, &prompt, err)) == SILR_OK &&
-        (st = add(m, &a, 0, &prompt, &whole, err)) == SILR_OK)
-        st = likelihoods(m, whole ? NULL : m->prefix, &a, 0, 1, m->off, err);
+        (st = add(m, &a, 0, &prompt, &whole, err)) == SILR_OK) {
+        const silr_prompts p = prompts(&a, 1, whole);
+        st = silr_reader_read(&m->reader, &p, m->off, err);
+    }
     silr_tokens_clear(&prompt);
     silr_tokens_clear(&a.ids);
     return st;
@@ -409,7 +420,7 @@ static silr_status calibrate(local *m, silr_error *err)
 static silr_status choose_talk(local *m, const char *path, silr_error *err)
 {
     m->talk = m->task->annotator.talk > 0 ? (silr_talk)(m->task->annotator.talk - 1)
-                                          : silr_tokenizer_talk(silr_engine_tokenizer(m->engine));
+                                          : silr_tokenizer_talk(silr_engine_tokenizer(m->reader.engine));
     if (m->talk == SILR_TALK_UNKNOWN)
         return silr_fail(err, SILR_EINPUT,
                          "%s: its conversations are written in a way that silr does not know: say "
@@ -423,9 +434,9 @@ static silr_status choose_talk(local *m, const char *path, silr_error *err)
 static silr_status open_all(local *m, const char *path, silr_error *err)
 {
     const silr_engine_opts opts = {.keep = (silr_weights_kept)m->task->annotator.weights};
-    silr_status st = silr_engine_open(&m->engine, path, &opts, err);
+    silr_status st = silr_engine_open(&m->reader.engine, path, &opts, err);
 
-    if (st == SILR_OK && !silr_engine_spec(m->engine)->causal)
+    if (st == SILR_OK && !silr_engine_spec(m->reader.engine)->causal)
         st = silr_fail(err, SILR_EINPUT, "%s is an encoder: it embeds texts (classifier: {kind: "
                        "frozen}), but answers nothing", path);
     if (st != SILR_OK || (st = choose_talk(m, path, err)) != SILR_OK)
@@ -435,14 +446,14 @@ static silr_status open_all(local *m, const char *path, silr_error *err)
              : silr_prompt_new(&m->prompt, m->task, m->means.example, m->means.n_examples, true, err);
     if (st == SILR_OK && (st = find_begin(m, err)) == SILR_OK && (st = find_names(m, err)) == SILR_OK &&
         m->begin.n > 0 && m->begin.n < room(m))
-        st = silr_prefix_new(&m->prefix, m->engine, m->begin.id, m->begin.n, err);
+        st = silr_prefix_new(&m->reader.prefix, m->reader.engine, m->begin.id, m->begin.n, err);
     if (st == SILR_OK && m->begin.n >= room(m))
         st = silr_fail(err, SILR_EINPUT, "%s reads %zu tokens, and the prompt alone has %zu: give it "
-                       "fewer or shorter examples", path, silr_engine_max_tokens(m->engine), m->begin.n);
+                       "fewer or shorter examples", path, silr_engine_max_tokens(m->reader.engine), m->begin.n);
     if (st == SILR_OK)
         st = calibrate(m, err);
     if (st == SILR_OK)
-        st = silr_weights_hash(silr_engine_weights(m->engine), &m->hash, err);
+        st = silr_weights_hash(silr_engine_weights(m->reader.engine), &m->hash, err);
     m->base.identity = m->hash.hex;
     return st;
 }
@@ -451,13 +462,12 @@ static void local_free(silr_annotator *base)
 {
     local *m = (local *)base;
 
-    silr_prefix_free(m->prefix);
+    silr_crew_free(m->crew);
+    silr_reader_clear(&m->reader);
     silr_tokens_clear(&m->begin);
-    silr_tokens_clear(&m->names);
-    silr_free(m->name);
     silr_free(m->off);
     silr_prompt_free(m->prompt);
-    silr_engine_free(m->engine);
+    silr_free(m->path);
     silr_free(m);
 }
 
@@ -465,18 +475,17 @@ silr_status silr_local_new(silr_annotator **out, const silr_task *task,
                            const silr_annotator_means *means, silr_error *err)
 {
     local *m = silr_calloc(1, sizeof *m);
-    char *path = NULL;
-    silr_status st = m ? silr_hub_find_from(&path, task->dir, task->annotator.chat.model, err)
+    silr_status st = m ? silr_hub_find_from(&m->path, task->dir, task->annotator.chat.model, err)
                        : silr_fail_memory(err);
 
     *out = NULL;
     if (st == SILR_OK) {
-        m->base = (silr_annotator){.kind = "local", .batch = 64, .annotate = annotate, .free = local_free};
+        m->base = (silr_annotator){.kind = "local", .batch = 64 * (size_t)silr_dist_size(),
+                                   .annotate = annotate, .free = local_free};
         m->task = task;
         m->means = means ? *means : (silr_annotator_means){0};
-        st = open_all(m, path, err);
+        st = open_all(m, m->path, err);
     }
-    silr_free(path);
     if (st != SILR_OK) {
         if (m)
             local_free(&m->base);

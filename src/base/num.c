@@ -258,8 +258,18 @@ uint64_t silr_peak_memory(void)
     return getrusage(RUSAGE_SELF, &u) == 0 ? (uint64_t)u.ru_maxrss * 1024 : 0;
 }
 
+static int limit; /* set before there are threads */
+
+void silr_threads_limit(int most)
+{
+    limit = most;
+}
+
 int silr_threads(int wanted)
 {
     int have = omp_get_num_procs();
+
+    if (limit > 0 && limit < have)
+        have = limit;
     return wanted > 0 ? wanted : have > 0 ? have : 1;
 }

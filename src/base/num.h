@@ -33,6 +33,7 @@ size_t silr_edit_distance(const char *a, const char *b);
 
 double silr_now(void);               /* seconds, monotonic */
 uint64_t silr_peak_memory(void);     /* bytes, of this process so far */
-int silr_threads(int wanted);        /* wanted > 0: itself; else the CPUs we may run on */
+int silr_threads(int wanted);        /* wanted > 0: itself; else the CPUs we may run on, or: */
+void silr_threads_limit(int most);   /* where other ranks share them; 0: no limit again */
 
 #endif

@@ -1,5 +1,5 @@
 /* classifier.c - from the task to the classifier it names. */
-#include "classify/frozen.h"
+#include "classify/qlora.h"
 #include "hub/hub.h"
 
 #include <stdlib.h>
@@ -133,6 +133,38 @@ done:
     return st;
 }
 
+/* --- qlora --------------------------------------------------------------------------------------- */
+
+static silr_status qlora_new(silr_classifier **out, const silr_task *task, const silr_corpus *c,
+                             silr_error *err)
+{
+    silr_scorer_opts o = {.base = task->classifier.base,
+                          .pooling = task->classifier.pooling,
+                          .max_tokens = (size_t)task->classifier.max_tokens};
+    const bool full = task->classifier.tune == SILR_TUNE_FULL;
+    const size_t rank = (size_t)task->classifier.rank;
+    silr_encoder_name base = {0};
+    silr_status st;
+
+    o.tune = (silr_tune_opts){.dropout = full ? 0 : task->classifier.dropout, .matrices = full,
+                              .norms = full, .embeddings = full,
+                              .memory = (size_t)task->classifier.memory << 20,
+                              .lora = {rank, task->classifier.alpha / (double)rank}};
+    if (!full && (st = silr_targets_parse(&o.tune.targets,
+                                          task->classifier.targets ? task->classifier.targets : "q, v",
+                                          err)) != SILR_OK)
+        return st;
+    if (!task->classifier.model)
+        return silr_fail(err, SILR_EINPUT, "classifier.model is missing: name a model to fine-tune");
+    silr_progress("loading the model", 0, 0);
+    if ((st = name_encoder(&base, task, err)) == SILR_OK &&
+        (st = silr_encoder_hash(&base.model, base.place, err)) == SILR_OK)
+        st = silr_qlora_new(out, &o, &base, (int)task->n_classes, (const char *const *)task->classes,
+                            corpus_text, c, silr_corpus_size(c), err);
+    silr_encoder_name_clear(&base);
+    return st;
+}
+
 /* --- the door ------------------------------------------------------------------------------------ */
 
 silr_status silr_classifier_new(silr_classifier **out, const silr_task *task, const silr_corpus *c,
@@ -144,6 +176,8 @@ silr_status silr_classifier_new(silr_classifier **out, const silr_task *task, co
     *out = NULL;
     if (task->classifier.kind == SILR_CLASSIFIER_FROZEN)
         return frozen_new(out, task, c, run, err);
+    if (task->classifier.kind == SILR_CLASSIFIER_QLORA)
+        return qlora_new(out, task, c, err);
     if ((st = ngram_opts(&o, task, err)) != SILR_OK)
         return st;
     return silr_ngram_new(out, &o, (int)task->n_classes, (const char *const *)task->classes,
@@ -156,7 +190,7 @@ silr_status silr_classifier_identity(silr_sha256 *out, const silr_task *task, si
     char *path;
 
     out->hex[0] = '\0';
-    if (task->classifier.kind != SILR_CLASSIFIER_FROZEN || !task->classifier.model)
+    if (task->classifier.kind == SILR_CLASSIFIER_NGRAM || !task->classifier.model)
         return SILR_OK;
     if ((st = model_path(&path, task, err)) == SILR_OK)
         st = silr_encoder_hash(out, path, err);

@@ -1,9 +1,9 @@
-/* classifier.h - what learns from texts: the interface of the kinds `ngram` and `frozen`.
+/* classifier.h - what learns from texts: the interface of the kinds `ngram`, `frozen` and `qlora`.
  *
  * A classifier holds `members` models that are trained side by side on the same features: folds
  * and variants of one iteration differ only in which texts they see and with what weights, so one
- * pass over the features serves them all. Kinds that cannot do that say max_members = 1 and the
- * trainer goes round. A member has `columns` scores a text: 1 for two classes (class 0 when > 0),
+ * pass over the features serves them all. Kinds whose models have no work in common are told which
+ * one is meant (focus), and the trainer trains one after the other, each on its own texts. A member has `columns` scores a text: 1 for two classes (class 0 when > 0),
  * else K.
  *
  * Trainable parameters are one flat block of floats with a table of names, so that snapshot,
@@ -35,6 +35,9 @@ typedef struct {
     double l2;           /* gradient += l2 * p, weights only */
 } silr_adam;
 
+/* focus on all of them again. */
+#define SILR_ALL_MEMBERS SIZE_MAX
+
 typedef struct silr_classifier silr_classifier;
 struct silr_classifier {
     const char *kind;
@@ -45,6 +48,8 @@ struct silr_classifier {
     size_t n_table;
     const silr_param *table;
     double rate[2];       /* the step size that suits it, by refine.recipe */
+    bool training;        /* set by the trainer around a step: forward is followed by backward on the
+                             same texts, and draws dropout */
 
     /* Fresh parameters (zero for linear heads; else drawn from seed, small) for `members` models. */
     silr_status (*reset)(silr_classifier *c, const silr_adam *adam, uint64_t seed, size_t members,
@@ -58,9 +63,17 @@ struct silr_classifier {
     silr_status (*snapshot)(silr_classifier *c, size_t member, silr_error *err);
     silr_status (*restore)(silr_classifier *c, size_t member, silr_error *err);
 
+    /* Of kinds whose models have no work in common; NULL: members go side by side. From now on c is
+     * this member alone, numbered 0: scores are [n][columns]; SILR_ALL_MEMBERS: all of them again. */
+    silr_status (*focus)(silr_classifier *c, size_t member, silr_error *err);
+    /* What training has changed so far, as bytes for a checkpoint; and back, after reset with the same
+     * arguments. Together with focus only. */
+    silr_status (*state_get)(silr_classifier *c, silr_buf *out, silr_error *err);
+    silr_status (*state_set)(silr_classifier *c, const void *bytes, size_t len, silr_error *err);
+
     /* Blending: score_blend = sum_m scale_m * score_m + offset. blend adds one member; a member's
      * scores are first centred over its columns when K > 2. Of linear members the blend is one linear
-     * model; others it keeps side by side. NULL: this kind cannot. */
+     * model; others it keeps side by side. NULL: this kind cannot, and save writes the first member. */
     silr_status (*blend)(silr_classifier *c, size_t member, double scale, const double *offset,
                          silr_error *err);
     /* The blend as bytes, for the store (resume); and back. */

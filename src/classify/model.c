@@ -313,12 +313,43 @@ done:
     return st;
 }
 
+static silr_status parse_qlora(silr_model **out, const char *json, size_t len, const char *name,
+                               silr_error *err)
+{
+    silr_model *m = silr_calloc(1, sizeof *m);
+    silr_status st;
+
+    *out = NULL;
+    if (!m)
+        return silr_fail_memory(err);
+    m->tuned = true;
+    if ((st = silr_qlora_parse(&m->about, json, len, name, err)) != SILR_OK)
+        goto done;
+    m->K = m->about.K;
+    m->columns = m->about.columns;
+    m->classes = m->about.classes;
+    if (!(m->one = silr_alloc(1, sizeof(pthread_mutex_t)))) {
+        st = silr_fail_memory(err);
+        goto done;
+    }
+    pthread_mutex_init(m->one, NULL);
+    *out = m;
+    m = NULL;
+done:
+    silr_model_free(m);
+    return st;
+}
+
 silr_status silr_model_parse(silr_model **out, const void *bytes, size_t len, const char *name,
                              silr_error *err)
 {
-    const bool frozen = len >= 8 && memcmp(bytes, "SILRFRZN", 8) == 0;
+    const char *first = bytes;
 
-    return frozen ? parse_frozen(out, bytes, len, name, err) : parse_ngram(out, bytes, len, name, err);
+    if (len >= 8 && memcmp(bytes, "SILRFRZN", 8) == 0)
+        return parse_frozen(out, bytes, len, name, err);
+    if (len > 0 && *first == '{')
+        return parse_qlora(out, bytes, len, name, err);
+    return parse_ngram(out, bytes, len, name, err);
 }
 
 /* --- the files of a folder ---------------------------------------------------------------------- */
@@ -340,7 +371,7 @@ static silr_status read_beside(silr_model *m, const char *folder, silr_error *er
     char *path = silr_path_join(folder, "model.silr");
     silr_status st = path ? read_model(&m->beside, path, err) : silr_fail_memory(err);
 
-    if (st == SILR_OK && (m->beside->frozen || m->beside->K != m->K))
+    if (st == SILR_OK && (m->beside->frozen || m->beside->tuned || m->beside->K != m->K))
         st = silr_model_damaged(err, path, "it is of another classifier");
     silr_free(path);
     return st;
@@ -372,19 +403,24 @@ static silr_status find_encoder(char **out, const silr_encoder_name *n, const ch
 }
 
 /* The same bytes as in training, or no answer at all. */
+static silr_status check_same(const silr_encoder_name *n, const char *path, silr_error *err)
+{
+    silr_sha256 now;
+    silr_status st = silr_encoder_hash(&now, path, err);
+
+    if (st != SILR_OK || memcmp(now.hex, n->model.hex, 64) == 0)
+        return st;
+    return silr_fail(err, SILR_EINPUT,
+                     "%s is not the encoder that this classifier was trained with (SHA-256 %.12s "
+                     "there, %.12s here): give that one with --model, or train anew", path,
+                     n->model.hex, now.hex);
+}
+
 static silr_status open_encoder(silr_model *m, const char *path, silr_error *err)
 {
     const silr_encoder_name *n = &m->dense.encoder;
-    silr_sha256 now;
     silr_status st;
 
-    if ((st = silr_encoder_hash(&now, path, err)) != SILR_OK)
-        return st;
-    if (memcmp(now.hex, n->model.hex, 64) != 0)
-        return silr_fail(err, SILR_EINPUT,
-                         "%s is not the encoder that this classifier was trained with (SHA-256 %.12s "
-                         "there, %.12s here): give that one with --model, or train anew", path,
-                         n->model.hex, now.hex);
     if ((st = silr_encoder_open(&m->encoder, path, &n->opts, err)) != SILR_OK)
         return st;
     if (m->encoder->dim != m->dense.layers.d)
@@ -396,15 +432,16 @@ static silr_status open_encoder(silr_model *m, const char *path, silr_error *err
 /* The folder that holds the classifier: dir/classifier, or dir itself; and its file. */
 static silr_status find_files(char **folder, char **file, const char *dir, silr_error *err)
 {
-    static const char *const names[] = {"frozen.silr", "model.silr"};
+    static const char *const names[] = {"qlora.json", "frozen.silr", "model.silr"};
+    const int n = sizeof names / sizeof *names;
 
     *folder = *file = NULL;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2 * n; i++) {
         silr_free(*folder);
         silr_free(*file);
         *file = NULL;
-        *folder = i < 2 ? silr_path_join(dir, "classifier") : silr_strdup(dir);
-        if (!*folder || !(*file = silr_path_join(*folder, names[i % 2])))
+        *folder = i < n ? silr_path_join(dir, "classifier") : silr_strdup(dir);
+        if (!*folder || !(*file = silr_path_join(*folder, names[i % n])))
             return silr_fail_memory(err);
         if (silr_file_exists(*file))
             return SILR_OK;
@@ -426,8 +463,14 @@ silr_status silr_model_open(silr_model **out, const char *dir, const silr_model_
         goto done;
     if (m->dense.ngrams && (st = read_beside(m, folder, err)) != SILR_OK)
         goto done;
+    if (m->tuned && !opts->no_encoder &&
+        ((st = find_encoder(&encoder, &m->about.base, folder, opts->encoder, err)) != SILR_OK ||
+         (st = check_same(&m->about.base, encoder, err)) != SILR_OK ||
+         (st = silr_qlora_open(&m->scorer, &m->about, folder, encoder, err)) != SILR_OK))
+        goto done;
     if (m->frozen && !opts->no_encoder &&
         ((st = find_encoder(&encoder, &m->dense.encoder, folder, opts->encoder, err)) != SILR_OK ||
+         (st = check_same(&m->dense.encoder, encoder, err)) != SILR_OK ||
          (st = open_encoder(m, encoder, err)) != SILR_OK))
         goto done;
     *out = m;
@@ -458,6 +501,8 @@ void silr_model_free(silr_model *m)
     silr_frozen_clear(&m->dense);
     silr_model_free(m->beside);
     silr_encoder_free(m->encoder);
+    silr_qlora_clear(&m->about);
+    silr_scorer_clear(&m->scorer);
     if (m->one)
         pthread_mutex_destroy(m->one);
     silr_free(m->one);
@@ -481,5 +526,5 @@ const char *silr_model_class(const silr_model *m, int k)
 
 size_t silr_model_batch(const silr_model *m)
 {
-    return m->frozen ? 256 : 32768;
+    return m->frozen || m->tuned ? 256 : 32768;
 }

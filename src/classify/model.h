@@ -2,7 +2,7 @@
 #ifndef SILR_CLASSIFY_MODEL_H
 #define SILR_CLASSIFY_MODEL_H
 
-#include "classify/frozen.h"
+#include "classify/scorer.h"
 #include <pthread.h>
 
 struct silr_model {
@@ -14,11 +14,14 @@ struct silr_model {
     silr_frozen_data dense;
     silr_model *beside;     /* n-grams of a frozen one; NULL: none */
     silr_encoder *encoder;  /* NULL: not loaded */
-    pthread_mutex_t *one;   /* one call of the encoder at a time */
+    bool tuned;             /* qlora */
+    silr_qlora_data about;
+    silr_scorer scorer;     /* engine NULL: not loaded */
+    pthread_mutex_t *one;   /* one call of the encoder, or the scorer, at a time */
 };
 
-/* The bytes of model.silr or frozen.silr, the latter without encoder and n-grams; name is for
- * errors. */
+/* The bytes of model.silr, frozen.silr or qlora.json, the latter two without what lies beside them; name
+ * is for errors. */
 silr_status silr_model_parse(silr_model **out, const void *bytes, size_t len, const char *name,
                              silr_error *err);
 /* Logits [columns] of a frozen one, from an encoder's vector [dense.layers.d]. */

@@ -127,6 +127,61 @@ static silr_status frozen_many(const silr_model *m, const char *const *texts, co
     return st;
 }
 
+/* --- a fine-tuned model ---------------------------------------------------------------------------- */
+
+/* Logits [n][columns] of n texts: A score + b; one call at a time. */
+static silr_status tuned_logits(const silr_model *m, const char *const *texts, const size_t *lens,
+                                size_t n, double *logits, silr_error *err)
+{
+    const size_t columns = (size_t)m->columns;
+    silr_tokens ids = {0};
+    size_t *start = silr_alloc(n + 1, sizeof *start);
+    float *score = silr_alloc(n * columns + 1, sizeof *score);
+    silr_status st = start && score ? SILR_OK : silr_fail_memory(err);
+
+    if (!m->scorer.tune)
+        st = silr_fail(err, SILR_EINPUT, "the classifier was loaded without its model");
+    for (size_t i = 0; i < n && st == SILR_OK; i++) {
+        start[i] = ids.n;
+        st = silr_scorer_tokens(&m->scorer, texts[i], lens[i], &ids, err);
+    }
+    if (st == SILR_OK) {
+        start[n] = ids.n;
+        const silr_tune_batch b = {.ids = ids.id, .start = start, .n = n};
+        pthread_mutex_lock(m->one);
+        st = silr_tune_scores(m->scorer.tune, &b, score, err);
+        pthread_mutex_unlock(m->one);
+    }
+    for (size_t i = 0; i < n && st == SILR_OK; i++)
+        for (size_t k = 0; k < columns; k++) {
+            double *z = &logits[i * columns + k];
+            *z = m->about.b[k];
+            for (size_t l = 0; l < columns; l++)
+                *z += m->about.A[k * columns + l] * (double)score[i * columns + l];
+        }
+    silr_tokens_clear(&ids);
+    silr_free(start);
+    silr_free(score);
+    return st;
+}
+
+static silr_status tuned_many(const silr_model *m, const char *const *texts, const size_t *lens,
+                              size_t n, double *probs, silr_error *err)
+{
+    const size_t most = silr_model_batch(m), columns = (size_t)m->columns;
+    double *logits = silr_alloc(most * columns, sizeof *logits);
+    silr_status st = logits ? SILR_OK : silr_fail_memory(err);
+
+    for (size_t at = 0; at < n && st == SILR_OK; at += most) {
+        const size_t some = n - at < most ? n - at : most;
+        st = tuned_logits(m, texts + at, lens + at, some, logits, err);
+        for (size_t i = 0; i < some && st == SILR_OK; i++)
+            probabilities(m, logits + i * columns, probs + (at + i) * (size_t)m->K);
+    }
+    silr_free(logits);
+    return st;
+}
+
 /* --- one text ------------------------------------------------------------------------------------ */
 
 silr_status silr_model_logits(const silr_model *m, const char *text, size_t len, double *logits,
@@ -135,6 +190,8 @@ silr_status silr_model_logits(const silr_model *m, const char *text, size_t len,
     silr_status st;
     float *v;
 
+    if (m->tuned)
+        return tuned_logits(m, &text, &len, 1, logits, err);
     if (!m->frozen)
         return ngram_logits(m, text, len, logits, err);
     if (!(v = silr_alloc(m->dense.layers.d, sizeof *v)))
@@ -169,6 +226,8 @@ silr_status silr_model_predict_many(const silr_model *m, const char *const *text
 
     if (m->frozen)
         return frozen_many(m, texts, lens, n, probs, err);
+    if (m->tuned)
+        return tuned_many(m, texts, lens, n, probs, err);
 #pragma omp parallel if (n > 32)
     {
         silr_grams t = {0};
@@ -304,6 +363,8 @@ int silr_model_explain(const silr_model *m, const char *text, size_t len, int k,
         return silr_fail(err, SILR_EINPUT, "there is no class number %d", k);
     if (m->frozen)
         return m->beside ? silr_model_explain(m->beside, text, len, k, out, max, err) : 0;
+    if (m->tuned)
+        return 0;
     if (!silr_grams_split(&t, text, len, m->data.opts.lowercase))
         l.failed = true;
     else

@@ -8,7 +8,7 @@
  * sum_k |R_k| stays (method.md B8; a mean of per-batch values is biased upwards).
  *
  * Members never meet: each has its sums, its gate and its columns of the scores. */
-#include "classify/trainer.h"
+#include "classify/checkpoint.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -57,6 +57,12 @@ typedef struct {
     float *scores, *dscores; /* [batch][n * columns] */
     const uint32_t *loaded; /* the batch that sets and weights are of; NULL: none */
     size_t n_loaded;
+    int epoch;              /* where it begins: 1, or where a checkpoint goes on */
+    size_t at;              /* texts of that epoch that are done */
+    silr_checkpoint *saved; /* NULL: none are made */
+    size_t which;           /* the member, where they are trained one after another */
+    int now_epoch;          /* how far it has come */
+    size_t now_at;
 } run;
 
 static void run_clear(run *r)
@@ -71,7 +77,8 @@ static void run_clear(run *r)
     silr_free(r->dscores);
 }
 
-static bool run_init(run *r, silr_train_log *logs, size_t epochs)
+/* resumed: the logs have entries already. */
+static bool run_init(run *r, silr_train_log *logs, size_t epochs, bool resumed)
 {
     const size_t columns = (size_t)r->c->columns;
 
@@ -93,7 +100,7 @@ static bool run_init(run *r, silr_train_log *logs, size_t epochs)
         if (!logs)
             continue;
         l->log = &logs[m];
-        if (!(l->log->epoch = silr_calloc(epochs, sizeof *l->log->epoch)))
+        if (!resumed && !(l->log->epoch = silr_calloc(epochs, sizeof *l->log->epoch)))
             return false;
     }
     return true;
@@ -199,6 +206,29 @@ static double flatness(const run *r, size_t m, size_t n)
     return count > 0 ? sum / count : 0;
 }
 
+/* SILR_EDOMAIN where a score is no finite number: says of which texts. */
+static silr_status check_scores(const run *r, const uint32_t *docs, size_t n, silr_error *err)
+{
+    const size_t stride = r->n * (size_t)r->c->columns;
+    silr_buf which = {0};
+    size_t bad = 0;
+    silr_status st = SILR_OK;
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < stride; k++)
+            if (!isfinite(r->scores[i * stride + k])) {
+                if (bad++ < 5)
+                    silr_buf_printf(&which, "%s%zu", bad > 1 ? ", " : "", (size_t)docs[i] + 1);
+                break;
+            }
+    if (bad > 0)
+        st = silr_fail(err, SILR_EDOMAIN, "the score of %zu texts of a batch is not a finite number "
+                       "(by their place in the corpus: %s%s): lower refine.learning_rate", bad,
+                       which.failed || !which.data ? "?" : which.data, bad > 5 ? ", ..." : "");
+    silr_buf_clear(&which);
+    return st;
+}
+
 static silr_status take_step(run *r, const uint32_t *docs, size_t n, double lr, bool last,
                              silr_error *err)
 {
@@ -206,7 +236,10 @@ static silr_status take_step(run *r, const uint32_t *docs, size_t n, double lr, 
     silr_status st;
 
     load(r, docs, n);
-    if ((st = r->c->forward(r->c, docs, n, r->scores, err)) != SILR_OK)
+    r->c->training = true;
+    st = r->c->forward(r->c, docs, n, r->scores, err);
+    r->c->training = false;
+    if (st != SILR_OK || (r->c->focus && (st = check_scores(r, docs, n, err)) != SILR_OK))
         return st;
 #pragma omp parallel for schedule(static) if (r->n > 1 && n * r->n > 1000)
     for (size_t m = 0; m < r->n; m++) {
@@ -222,9 +255,10 @@ static silr_status take_step(run *r, const uint32_t *docs, size_t n, double lr, 
         if (last)
             l->flat = flatness(r, m, n);
     }
-    if ((st = r->c->backward(r->c, docs, n, r->dscores, err)) != SILR_OK)
-        return st;
-    return r->c->step(r->c, lr, err);
+    r->c->training = true;
+    st = r->c->backward(r->c, docs, n, r->dscores, err);
+    r->c->training = false;
+    return st == SILR_OK ? r->c->step(r->c, lr, err) : st;
 }
 
 /* --- epochs ----------------------------------------------------------------------------------- */
@@ -289,7 +323,8 @@ static silr_status end_epoch(run *r, int epoch, int steps, silr_error *err)
             l->best = merit;
         if (l->log)
             l->log->best = epoch;
-        if (r->o->choose && r->o->steps <= 0 && (st = r->c->snapshot(r->c, m, err)) != SILR_OK)
+        if ((r->o->choose || r->c->focus) && r->o->steps <= 0 &&
+            (st = r->c->snapshot(r->c, m, err)) != SILR_OK)
             return st;
     }
     return SILR_OK;
@@ -300,30 +335,72 @@ static silr_status check_cancel(silr_error *err)
     return silr_cancelled() ? silr_fail(err, SILR_ECANCEL, "stopped in training") : SILR_OK;
 }
 
-static silr_status run_epochs(run *r, silr_error *err)
+/* Training has come so far: remembered, and written down when it is time (or in any case: now). */
+static silr_status note_place(run *r, int epoch, size_t at, bool now, silr_error *err)
 {
-    const int epochs = r->o->epochs;
-    const int64_t per = (int64_t)((r->n_docs + r->batch - 1) / r->batch), total = per * epochs;
-    silr_status st;
-    int64_t k = 0;
+    learner *l = &r->learner[0];
+    silr_place p = {.member = r->which, .epoch = epoch, .at = at, .loss = l->loss, .flat = l->flat,
+                    .best = l->best, .gate = l->gate};
 
-    for (int epoch = 1; epoch <= epochs; epoch++) {
-        if (r->batch < r->n_docs && !shuffle(r, epoch))
-            return silr_fail_memory(err);
-        for (size_t at = 0; at < r->n_docs; at += r->batch, k++) {
-            const size_t left = r->n_docs - at, n = left < r->batch ? left : r->batch;
-            const double lr = silr_learning_rate(r->o->schedule, r->o->learning_rate, r->o->warmup,
-                                                 total, k);
-            if ((st = check_cancel(err)) != SILR_OK ||
-                (st = take_step(r, r->order + at, n, lr, left <= r->batch, err)) != SILR_OK)
-                return st;
-        }
-        if ((st = end_epoch(r, epoch, (int)per, err)) != SILR_OK)
+    r->now_epoch = epoch;
+    r->now_at = at;
+    return silr_checkpoint_save(r->saved, r->c, &p, now, err);
+}
+
+static silr_status one_epoch(run *r, int epoch, int64_t per, silr_error *err)
+{
+    const int64_t total = per * r->o->epochs;
+    silr_status st;
+
+    for (size_t at = epoch == r->epoch ? r->at : 0; at < r->n_docs; at += r->batch) {
+        const size_t left = r->n_docs - at, n = left < r->batch ? left : r->batch;
+        const int64_t k = (epoch - 1) * per + (int64_t)(at / r->batch);
+        const double lr = silr_learning_rate(r->o->schedule, r->o->learning_rate, r->o->warmup,
+                                             total, k);
+        if ((st = check_cancel(err)) != SILR_OK ||
+            (st = take_step(r, r->order + at, n, lr, left <= r->batch, err)) != SILR_OK)
+            return st;
+        if (r->c->focus)
+            silr_progress("training", (uint64_t)k + 1, (uint64_t)total);
+        if (r->saved && (st = note_place(r, epoch, at + n, false, err)) != SILR_OK)
             return st;
     }
-    for (size_t m = 0; r->o->choose && m < r->n; m++)
-        if ((st = r->c->restore(r->c, m, err)) != SILR_OK)
+    return end_epoch(r, epoch, (int)per, err);
+}
+
+static silr_status run_epochs(run *r, silr_error *err)
+{
+    const int64_t per = (int64_t)((r->n_docs + r->batch - 1) / r->batch);
+    bool back = r->o->choose;
+    silr_error mine;
+
+    for (int epoch = r->epoch; epoch <= r->o->epochs; epoch++) {
+        silr_status st;
+        if (r->batch < r->n_docs && !shuffle(r, epoch))
+            return silr_fail_memory(err);
+        st = one_epoch(r, epoch, per, &mine);
+        if (st == SILR_EDOMAIN && r->c->focus && epoch > 1) {
+            silr_log(SILR_LOG_WARN, "%s; training ends with epoch %d, as it was before", mine.text, epoch - 1);
+            back = true;
+            break;
+        }
+        if (st == SILR_OK && r->saved && epoch < r->o->epochs)
+            st = note_place(r, epoch + 1, 0, false, &mine);
+        if (st == SILR_ECANCEL && r->saved) {
+            silr_error ignored; /* that it was stopped is what counts */
+            (void)note_place(r, r->now_epoch, r->now_at, true, &ignored);
+        }
+        if (st != SILR_OK) {
+            if (err)
+                *err = mine;
             return st;
+        }
+    }
+    for (size_t m = 0; back && m < r->n; m++) {
+        const silr_status st = r->c->restore(r->c, m, err);
+        if (st != SILR_OK)
+            return st;
+    }
     return SILR_OK;
 }
 
@@ -355,7 +432,8 @@ static silr_status run_steps(run *r, silr_error *err)
 
 /* --- the door --------------------------------------------------------------------------------- */
 
-static silr_status train_group(run *r, silr_train_log *logs, silr_error *err)
+/* Makes room, goes through the texts. from: where a checkpoint goes on; NULL: from the beginning. */
+static silr_status go(run *r, silr_train_log *logs, const silr_place *from, silr_error *err)
 {
     const silr_train_opts *o = r->o;
     silr_status st;
@@ -363,14 +441,76 @@ static silr_status train_group(run *r, silr_train_log *logs, silr_error *err)
     r->batch = o->batch ? o->batch : r->n_docs > WHOLE ? CHUNK : r->n_docs;
     if (r->batch > r->n_docs)
         r->batch = r->n_docs;
-    if ((st = r->c->reset(r->c, &o->adam, o->seed, r->n, err)) != SILR_OK)
-        return st;
-    if (!run_init(r, logs, o->steps > 0 ? 1 : (size_t)o->epochs))
+    r->epoch = r->now_epoch = 1;
+    r->at = r->now_at = 0;
+    if (!run_init(r, logs, o->steps > 0 ? 1 : (size_t)o->epochs, from != NULL)) {
         st = silr_fail_memory(err);
-    else
+    } else {
+        if (from) {
+            learner *l = &r->learner[0];
+            l->loss = from->loss, l->flat = from->flat, l->best = from->best, l->gate = from->gate;
+            r->epoch = r->now_epoch = from->epoch;
+            r->at = r->now_at = from->at;
+        }
         st = o->steps > 0 ? run_steps(r, err) : run_epochs(r, err);
+    }
     run_clear(r);
     return st;
+}
+
+/* Those of n documents that a member learns from. */
+static size_t own_texts(const silr_member *m, const uint32_t *docs, size_t n, uint32_t *out)
+{
+    size_t own = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (m->set[docs[i]] != SILR_NO_LABEL)
+            out[own++] = docs[i];
+    return own;
+}
+
+/* One after another, each on its own texts. */
+static silr_status train_one_by_one(const run *all, silr_train_log *logs, silr_error *err)
+{
+    silr_classifier *c = all->c;
+    uint32_t *docs = silr_alloc(all->n_docs + 1, sizeof *docs);
+    silr_checkpoint saved = {0};
+    silr_place place = {0};
+    bool found = false;
+    silr_status st = docs ? SILR_OK : silr_fail_memory(err);
+
+    if (st == SILR_OK)
+        st = silr_checkpoint_open(&saved, all->o, c, all->member, all->n, all->docs, all->n_docs, logs,
+                                  &place, &found, err);
+    for (size_t m = found ? place.member : 0; st == SILR_OK && m < all->n; m++) {
+        run r = *all;
+        r.member = all->member + m;
+        r.n = 1;
+        r.which = m;
+        r.n_docs = own_texts(r.member, all->docs, all->n_docs, docs);
+        r.docs = docs;
+        r.saved = saved.path ? &saved : NULL;
+        if (r.n_docs == 0) {
+            st = silr_fail(err, SILR_EDOMAIN, "there is no text to train on");
+            break;
+        }
+        if ((st = c->focus(c, m, err)) == SILR_OK)
+            st = go(&r, logs ? logs + m : NULL, found && m == place.member ? &place : NULL, err);
+    }
+    if (c->focus(c, SILR_ALL_MEMBERS, st == SILR_OK ? err : NULL) != SILR_OK && st == SILR_OK)
+        st = SILR_ENOMEM;
+    silr_checkpoint_close(&saved, st == SILR_OK);
+    silr_free(docs);
+    return st;
+}
+
+static silr_status train_group(run *r, silr_train_log *logs, silr_error *err)
+{
+    const silr_status st = r->c->reset(r->c, &r->o->adam, r->o->seed, r->n, err);
+
+    if (st != SILR_OK)
+        return st;
+    return r->c->focus ? train_one_by_one(r, logs, err) : go(r, logs, NULL, err);
 }
 
 silr_status silr_train(silr_classifier *c, const silr_train_opts *o, size_t n,

@@ -28,6 +28,11 @@ typedef struct {
     bool stratify;     /* the same share of each set in every batch (by member 0's sets) */
     uint64_t seed;
     uint32_t iteration; /* for the random streams */
+    /* For kinds that take long (those with state_get): the file from which a stopped training goes on, to
+     * the same bytes; NULL: none. Written every so many seconds, whole or not at all, and removed in the
+     * end. One of another training (other texts, labels, settings) is not looked at. */
+    const char *checkpoint;
+    double every;
 } silr_train_opts;
 
 /* What happened, for one member and epoch; report draws it. With steps > 0 there is one "epoch". */
@@ -47,6 +52,9 @@ typedef struct {
  * parameters are in place. logs may be NULL or [n] (yours to free; none on failure).
  * More members than c->max_members are trained in groups of that size, and only the last group's
  * parameters are in place afterwards: who needs all of them asks max_members and goes round.
+ * With c->focus they are trained one after another, each on those of docs that are in one of its sets;
+ * a loss that is not finite then puts the parameters back to the end of the epoch before, if there is
+ * one, and ends the member's training there, saying so.
  * batch = 0 and more than 32,768 texts: each of the `steps` takes the next 16,384 of a shuffle,
  * drawn anew for each pass.
  * SILR_ECANCEL: silr_cancel() was called. SILR_EDOMAIN: a loss is not finite (err names the epoch). */

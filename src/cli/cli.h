@@ -107,9 +107,10 @@ void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* a l
 /* Flushes stdout: CLI_DONE, or CLI_FAILED having said why (a full disk must not pass as done). */
 int cli_flush(void);
 
-/* First SIGINT or SIGTERM: silr_cancel(), the work saves and returns SILR_ECANCEL. Second: stops
+/* First SIGINT or SIGTERM (of several ranks SIGUSR1 too): silr_cancel(), the work saves and returns SILR_ECANCEL. Second: stops
  * at once. For commands that keep state; the others simply die of the signal. */
 void cli_signals_start(void);
+void cli_signals_quiet(void); /* the same, not a word: for the ranks that do not speak */
 /* Called before a signal ends the process; only calls that are safe in a handler. NULL: none. */
 void cli_signals_restore(void (*restore)(void));
 

@@ -4,6 +4,7 @@
 #include "annotate/annotator.h"
 #include "chat/chat.h"
 #include "cli/cli.h"
+#include "dist/dist.h"
 #include "engine/engine.h"
 #include "formats/formats.h"
 #include "http/http.h"
@@ -107,6 +108,17 @@ static void cpu_features(sheet *s)
     text(s, "machine", "cpu", "%s", features[0] ? features : "no vector extensions known to silr");
 }
 
+/* Whether this program can be one of several ranks, and if it is one now, of how many. */
+static void ranks(sheet *s)
+{
+    char *about = NULL;
+    const bool possible = silr_dist_possible(&about);
+
+    text(s, "machine", "mpi", "%s%s", possible ? "" : "none: ", about ? about : "out of memory");
+    count(s, "machine", "ranks", (uint64_t)silr_dist_size());
+    silr_free(about);
+}
+
 static void machine(sheet *s, const cli_args *a)
 {
     struct sysinfo info;
@@ -118,6 +130,7 @@ static void machine(sheet *s, const cli_args *a)
     text(s, "silr", "classifiers", "ngram");
     cpu_features(s);
     count(s, "machine", "threads", (uint64_t)silr_threads(a->threads > 0 ? (int)a->threads : 0));
+    ranks(s);
     if (sysinfo(&info) == 0) {
         count(s, "machine", "memory MiB", (uint64_t)info.totalram * info.mem_unit >> 20);
         count(s, "machine", "free memory MiB",
@@ -319,7 +332,7 @@ static silr_status task_sections(sheet *s, const cli_args *a, silr_error *err)
     if (st != SILR_OK || (st = silr_session_open(&w, task, dir, err)) != SILR_OK)
         goto done;
     corpus(s, &w);
-    if (task->classifier.kind == SILR_CLASSIFIER_FROZEN &&
+    if (task->classifier.kind != SILR_CLASSIFIER_NGRAM &&
         (st = own_model(s, task, task->classifier.model, SILR_WEIGHTS_AUTO, err)) != SILR_OK)
         goto done;
     if (silr_task_asks(task)) {

@@ -1,6 +1,8 @@
 /* main.c - finds the command and hands over; and the one place where a status becomes an exit
  * code. */
 #include "cli/cli.h"
+#include "dist/dist.h"
+#include "run/run.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -90,6 +92,27 @@ static int unknown_command(const char *word)
     return cli_usage(NULL, "unknown command \"%s\"", word);
 }
 
+/* In a job of several processes rank 0 carries the command out; the others do what it sends them, and
+ * say nothing. What they failed at, rank 0 says. */
+static int carry_out(const cli_command *c, const cli_args *a)
+{
+    silr_error err = {0};
+    silr_status st = silr_dist_start(&err);
+    int code;
+
+    if (st == SILR_OK && silr_dist_rank() > 0) {
+        cli_signals_quiet();
+        st = silr_dist_serve(silr_run_trades, &err);
+        return st == SILR_OK ? CLI_DONE : cli_complain(st, &err);
+    }
+    if (st != SILR_OK)
+        return silr_dist_rank() == 0 ? cli_complain(st, &err) : CLI_FAILED;
+    cli_terminal_start(a);
+    code = c->run(a);
+    cli_terminal_clear();
+    return code;
+}
+
 static int dispatch(int argc, char **argv)
 {
     cli_args a;
@@ -106,10 +129,7 @@ static int dispatch(int argc, char **argv)
             return CLI_DONE;
         }
         silr_mem_install();
-        cli_terminal_start(&a);
-        code = c->run(&a);
-        cli_terminal_clear();
-        return code;
+        return carry_out(c, &a);
     }
     return unknown_command(argv[1]);
 }
@@ -132,8 +152,10 @@ int main(int argc, char **argv)
     } else {
         code = dispatch(argc, argv);
     }
-    if (code == CLI_FAILED) /* it has said why, and standard output may be the reason */
-        return code;
-    flushed = cli_flush();
-    return code != CLI_DONE ? code : flushed;
+    if (code != CLI_FAILED) { /* else it has said why, and standard output may be the reason */
+        flushed = cli_flush();
+        code = code != CLI_DONE ? code : flushed;
+    }
+    silr_dist_end();
+    return code;
 }

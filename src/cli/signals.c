@@ -2,12 +2,13 @@
  *
  * Both are safe, since what a run has computed is in its database before it counts. */
 #include "cli/cli.h"
+#include "dist/dist.h"
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t asked;
+static volatile sig_atomic_t asked, quiet;
 static void (*volatile restore_screen)(void);
 
 static void tell(const char *s)
@@ -27,7 +28,7 @@ static void handle(int sig)
     }
     asked = 1;
     silr_cancel();
-    if (!restore_screen)
+    if (!restore_screen && !quiet)
         tell("\nsilr: finishing what is in flight and saving; once more stops at once\n");
 }
 
@@ -44,4 +45,12 @@ void cli_signals_start(void)
     sigemptyset(&act.sa_mask);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
+    if (silr_dist_size() > 1) /* what mpirun and srun hand on to all ranks without ending the job */
+        sigaction(SIGUSR1, &act, NULL);
+}
+
+void cli_signals_quiet(void)
+{
+    quiet = 1;
+    cli_signals_start();
 }

@@ -16,10 +16,15 @@
 #ifndef SILR_EMBED_H
 #define SILR_EMBED_H
 
-#include "base/base.h"
+#include "dist/dist.h"
 #include "task/task.h"
 
 /* --- what makes vectors ------------------------------------------------------------------------ */
+
+typedef struct {
+    silr_pooling_choice pooling; /* AUTO: as the model says */
+    size_t max_tokens;           /* a text is cut here; 0: as the model says */
+} silr_encoder_opts;
 
 typedef struct silr_encoder silr_encoder;
 struct silr_encoder {
@@ -34,12 +39,9 @@ struct silr_encoder {
     silr_status (*embed)(void *ctx, const char *const *texts, const size_t *lens, size_t n,
                          float *out, silr_error *err);
     void (*free)(void *ctx);
+    char *path;              /* where silr_encoder_open found it, and how: other ranks open it too */
+    silr_encoder_opts opts;
 };
-
-typedef struct {
-    silr_pooling_choice pooling; /* AUTO: as the model says */
-    size_t max_tokens;           /* a text is cut here; 0: as the model says */
-} silr_encoder_opts;
 
 /* A model folder or file. SILR_EINPUT: missing, broken, of a kind the engine does not know. */
 silr_status silr_encoder_open(silr_encoder **out, const char *path, const silr_encoder_opts *opts,
@@ -63,6 +65,9 @@ void silr_encoder_through(const silr_encoder_door *door);
 silr_status silr_encode(const silr_encoder *e, const char *const *texts, const size_t *lens,
                         size_t n, float *out, silr_error *err);
 
+/* What ranks do for silr_embeddings_make. */
+extern const silr_trade silr_embed_trade;
+
 /* --- the vectors of a corpus ------------------------------------------------------------------- */
 
 typedef struct silr_embeddings silr_embeddings;
@@ -71,7 +76,8 @@ typedef struct silr_embeddings silr_embeddings;
 typedef const char *(*silr_embed_get)(const void *ctx, size_t i, size_t *len);
 
 /* The vectors of n texts: those in the file in folder `dir`, and the others computed and added to
- * it, with progress in tokens. dir NULL: kept in memory.
+ * it, with progress in tokens. dir NULL: kept in memory. In a job of several ranks each computes its
+ * share of the vectors (as many tokens as the others); rank 0 calls this, and writes.
  * SILR_ECANCEL: stopped; what is done is kept, and the same call goes on from there. SILR_EIO: the
  * file cannot be written (disk full); the same. SILR_EDOMAIN: a value is not a number. */
 silr_status silr_embeddings_make(silr_embeddings **out, const silr_encoder *e, const char *dir,

@@ -3,7 +3,11 @@
  * Equal texts are one text. What the file has is taken from it; the others are worked on in the
  * order of the corpus, some thousands at a time, of these those of like length together, in blocks
  * of at most 256 texts and some ten thousand tokens, so that a block takes seconds and a kill loses
- * no more. Progress counts tokens: they are what takes time. */
+ * no more. Progress counts tokens: they are what takes time.
+ *
+ * Of several ranks each makes a share of as many blocks as there are ranks, a wave. The blocks are those
+ * of one rank and are added in its order, so that the file has the same bytes. */
+#include "embed/crew.h"
 #include "embed/file.h"
 #include "embed/half.h"
 
@@ -72,8 +76,15 @@ typedef struct {
     size_t n_texts, n_missing;
     uint32_t *missing; /* [n_missing] -> text, in the order of the corpus */
     uint64_t done, total; /* tokens */
-    float *vector;    /* [BLOCK][dim] */
-    uint16_t *half;
+    silr_encoder own;  /* *e, for the crew */
+    silr_crew *crew;
+    /* Of a wave, room for ranks * SILR_EMBED_BLOCK texts: */
+    const char **wave_text;
+    size_t *wave_len;
+    uint32_t *wave_tokens;
+    float *vector;     /* [texts][dim] */
+    size_t *block;     /* [ranks + 1] where its blocks begin in `missing` */
+    uint16_t *half;    /* of one block */
 } maker;
 
 static int hex_digit(char c)
@@ -228,23 +239,16 @@ static silr_status stopped(silr_error *err)
     return silr_fail(err, SILR_ECANCEL, "stopped while embedding; the vectors made so far are kept");
 }
 
-static silr_status make_block(maker *k, const uint32_t *which, size_t n, silr_error *err)
+/* Adds block `which` [n], whose vectors are made, to the file. */
+static silr_status keep_block(maker *k, const uint32_t *which, size_t n, const float *vector, silr_error *err)
 {
-    const char *text[SILR_EMBED_BLOCK] = {0};
-    size_t len[SILR_EMBED_BLOCK] = {0};
     silr_embed_key keys[SILR_EMBED_BLOCK];
     uint64_t at;
     silr_status st;
 
-    take(k, which, n, text, len);
     for (size_t i = 0; i < n; i++)
         keys[i] = k->text[which[i]].key;
-    st = k->e->embed(k->e->ctx, text, len, n, k->vector, err);
-    if (st == SILR_ECANCEL)
-        return stopped(err);
-    if (st != SILR_OK || (st = check_numbers(k, which, n, err)) != SILR_OK)
-        return st;
-    silr_half_from(k->vector, n * k->e->dim, k->half);
+    silr_half_from(vector, n * k->e->dim, k->half);
     if ((st = silr_embed_append(&k->file, keys, k->half, n, &at, err)) != SILR_OK)
         return st;
     for (size_t i = 0; i < n; i++) {
@@ -252,6 +256,26 @@ static silr_status make_block(maker *k, const uint32_t *which, size_t n, silr_er
         k->done += k->text[which[i]].tokens;
     }
     return SILR_OK;
+}
+
+/* The blocks k->block[0 .. blocks]. */
+static silr_status make_wave(maker *k, size_t blocks, silr_error *err)
+{
+    const size_t from = k->block[0], n = k->block[blocks] - from;
+    silr_status st;
+
+    take(k, k->missing + from, n, k->wave_text, k->wave_len);
+    for (size_t i = 0; i < n; i++)
+        k->wave_tokens[i] = k->text[k->missing[from + i]].tokens;
+    st = silr_embed_crew_work(k->crew, k->e, k->wave_text, k->wave_len, k->wave_tokens, n, k->vector, err);
+    if (st == SILR_ECANCEL)
+        return stopped(err);
+    if (st == SILR_OK)
+        st = check_numbers(k, k->missing + from, n, err);
+    for (size_t b = 0; b < blocks && st == SILR_OK; b++)
+        st = keep_block(k, k->missing + k->block[b], k->block[b + 1] - k->block[b],
+                        k->vector + (k->block[b] - from) * k->e->dim, err);
+    return st;
 }
 
 /* Long ones first: a call's largest need of memory comes at once. */
@@ -275,23 +299,52 @@ static size_t block_texts(const maker *k, const uint32_t *which, size_t left)
     return n;
 }
 
+static bool make_room(maker *k)
+{
+    const size_t ranks = (size_t)silr_dist_size(), most = ranks * SILR_EMBED_BLOCK;
+
+    k->wave_text = silr_alloc(most, sizeof *k->wave_text);
+    k->wave_len = silr_alloc(most, sizeof *k->wave_len);
+    k->wave_tokens = silr_alloc(most, sizeof *k->wave_tokens);
+    k->vector = silr_alloc(most, k->e->dim * sizeof *k->vector);
+    k->block = silr_alloc(ranks + 1, sizeof *k->block);
+    k->half = silr_alloc(SILR_EMBED_BLOCK * k->e->dim, sizeof *k->half);
+    return k->wave_text && k->wave_len && k->wave_tokens && k->vector && k->block && k->half;
+}
+
+/* Cuts the next wave; no block reaches over a stretch. Returns how many blocks there are. */
+static size_t cut_wave(maker *k, size_t at)
+{
+    size_t blocks = 0;
+
+    while (blocks < (size_t)silr_dist_size() && at < k->n_missing) {
+        const size_t stretch = (at / STRETCH + 1) * STRETCH;
+        const size_t end = stretch < k->n_missing ? stretch : k->n_missing;
+        k->block[blocks++] = at;
+        at += block_texts(k, k->missing + at, end - at);
+    }
+    k->block[blocks] = at;
+    return blocks;
+}
+
 static silr_status make_missing(maker *k, silr_error *err)
 {
-    silr_status st;
+    silr_status st = make_room(k) ? count_tokens(k, err) : silr_fail_memory(err);
 
-    k->vector = silr_alloc(SILR_EMBED_BLOCK * k->e->dim, sizeof *k->vector);
-    k->half = silr_alloc(SILR_EMBED_BLOCK * k->e->dim, sizeof *k->half);
-    st = k->vector && k->half ? count_tokens(k, err) : silr_fail_memory(err);
-    for (size_t at = 0; at < k->n_missing && st == SILR_OK; at += STRETCH) {
-        const size_t left = k->n_missing - at, n = left < STRETCH ? left : STRETCH;
-        sort_stretch(k, k->missing + at, n);
-        for (size_t i = 0, size; i < n && st == SILR_OK; i += size) {
-            silr_progress("embedding, tokens", k->done, k->total);
-            size = block_texts(k, k->missing + at + i, n - i);
-            st = silr_cancelled() ? stopped(err) : make_block(k, k->missing + at + i, size, err);
-        }
+    if (st != SILR_OK || k->n_missing == 0)
+        return st;
+    for (size_t at = 0; at < k->n_missing; at += STRETCH)
+        sort_stretch(k, k->missing + at, k->n_missing - at < STRETCH ? k->n_missing - at : STRETCH);
+    k->own = *k->e;
+    st = silr_embed_crew_open(&k->crew, &k->own, err);
+    for (size_t at = 0; at < k->n_missing && st == SILR_OK;) {
+        const size_t blocks = cut_wave(k, at);
+        silr_progress("embedding, tokens", k->done, k->total);
+        st = silr_cancelled() ? stopped(err) : make_wave(k, blocks, err);
+        at = k->block[blocks];
     }
-    if (st == SILR_OK && k->n_missing)
+    silr_crew_free(k->crew);
+    if (st == SILR_OK)
         silr_progress("embedding, tokens", k->total, k->total);
     return st;
 }
@@ -358,6 +411,10 @@ done:
     silr_embed_close(&k.file);
     silr_free(k.text);
     silr_free(k.missing);
+    silr_free(k.wave_text);
+    silr_free(k.wave_len);
+    silr_free(k.wave_tokens);
+    silr_free(k.block);
     silr_free(k.vector);
     silr_free(k.half);
     silr_free(keys);

@@ -19,7 +19,17 @@ void silr_encoder_through(const silr_encoder_door *d)
 silr_status silr_encoder_open(silr_encoder **out, const char *path, const silr_encoder_opts *opts,
                               silr_error *err)
 {
-    return door.open(out, path, opts, err);
+    silr_status st = door.open(out, path, opts, err);
+
+    if (st != SILR_OK)
+        return st;
+    (*out)->opts = opts ? *opts : (silr_encoder_opts){0};
+    if (!((*out)->path = silr_strdup(path))) {
+        silr_encoder_free(*out);
+        *out = NULL;
+        return silr_fail_memory(err);
+    }
+    return SILR_OK;
 }
 
 silr_status silr_encoder_hash(silr_sha256 *out, const char *path, silr_error *err)
@@ -34,6 +44,7 @@ void silr_encoder_free(silr_encoder *e)
     if (e->free)
         e->free(e->ctx);
     silr_free(e->about);
+    silr_free(e->path);
     silr_free(e);
 }
 

@@ -3,8 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* One text's states [n][dim] to one vector: that of the first or last token, or the mean. */
-static void pool(silr_pooling how, const float *x, size_t n, size_t dim, float *out)
+void silr_pool(silr_pooling how, const float *x, size_t n, size_t dim, float *out)
 {
     if (how == SILR_POOL_CLS || how == SILR_POOL_LAST) {
         memcpy(out, x + (how == SILR_POOL_LAST ? n - 1 : 0) * dim, dim * sizeof(float));
@@ -51,7 +50,7 @@ silr_status silr_engine_embed(const silr_engine *e, const uint32_t *ids, const s
         st = silr_forward(e, &room, &p, err);
         for (size_t i = t; st == SILR_OK && i < end; i++) {
             const float *x = room.x + (last ? i - t : start[i] - start[t]) * dim;
-            pool(s->pooling, x, last ? 1 : start[i + 1] - start[i], dim, out + i * dim);
+            silr_pool(s->pooling, x, last ? 1 : start[i + 1] - start[i], dim, out + i * dim);
             if (s->normalise)
                 normalise(out + i * dim, dim);
         }

@@ -138,8 +138,7 @@ static size_t layer_values(const silr_model_spec *s)
     return s->layers * s->hidden * (2 * q + 2 * kv + (s->gated ? 3 : 2) * s->mlp);
 }
 
-/* What the machine says is free, in bytes; SIZE_MAX where it does not say. */
-static size_t free_memory(void)
+size_t silr_free_memory(void)
 {
     FILE *f = fopen("/proc/meminfo", "r");
     char line[128];
@@ -164,7 +163,7 @@ static silr_keep keep_how(const silr_model_spec *s, const silr_engine_opts *o)
     case SILR_WEIGHTS_NF4: return SILR_KEEP_NF4;
     case SILR_WEIGHTS_AUTO: break;
     }
-    return layer_values(s) * sizeof(float) <= free_memory() / 2 ? SILR_KEEP_FAST : SILR_KEEP_AS_FILED;
+    return layer_values(s) * sizeof(float) <= silr_free_memory() / 2 ? SILR_KEEP_FAST : SILR_KEEP_AS_FILED;
 }
 
 static size_t tile_of(const silr_engine_opts *o)

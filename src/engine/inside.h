@@ -1,12 +1,13 @@
 /* inside.h - what the files of src/engine share beside ops.h; unknown outside.
  *
  * The way of a call: engine.c (loaded model) -> forward.c (a group of texts through the layers)
- * -> embed.c (vectors), decode.c (next tokens, continuations), generate.c. */
+ * -> embed.c (vectors), decode.c (next tokens, continuations), generate.c. In training: tune.c
+ * (parameters, scores) -> forward.c, project.c (products with what is trained) -> backward.c. */
 #ifndef SILR_ENGINE_INSIDE_H
 #define SILR_ENGINE_INSIDE_H
 
-#include "engine/engine.h"
 #include "engine/ops.h"
+#include "engine/tune.h"
 
 /* A norm's weight and bias as floats; NULL: there is none. */
 typedef struct {
@@ -57,6 +58,21 @@ struct silr_prefix {
 
 /* --- forward ----------------------------------------------------------------------------------- */
 
+/* Where a layer leaves what it computes of n rows; n' is n, or n_texts in a layer of which only the last
+ * tokens count. In training all of it is kept for the way back; else the first of these are the
+ * room's and the rest NULL. */
+typedef struct {
+    float *qkv;  /* [n][(heads + 2 kv_heads) head_dim] turned */
+    float *mix;  /* [n'][heads * head_dim] what attention gives */
+    float *mlp;  /* [n'][mlp or 2 mlp] before the activation */
+    float *x;    /* [n][hidden] what came in */
+    float *raw;  /* [n][(heads + kv_heads) head_dim] q and k before their norms, where they have them */
+    float *o;    /* [n'][hidden] attention's part before its second norm (Gemma) */
+    float *mid;  /* [n'][hidden] with attention's part added (BERT: before the norm) */
+    float *m;    /* [n'][hidden] the MLP's part before its second norm (Gemma) */
+    float *sum;  /* [n'][hidden] BERT: what goes into the last norm */
+} silr_kept;
+
 /* What a group of texts needs on its way; made once a call, for the largest group. */
 typedef struct {
     size_t rows;      /* tokens there is room for */
@@ -65,11 +81,15 @@ typedef struct {
     size_t table_rows;
     float *x;         /* [rows][hidden] the states; what forward leaves */
     float *h;         /* [rows][hidden] */
-    float *qkv;       /* [rows][(heads + 2 kv_heads) head_dim] */
-    float *mix;       /* [rows][heads * head_dim] what attention gives */
-    float *mlp;       /* [rows][mlp or 2 mlp] */
+    silr_kept own;    /* qkv, mix, mlp, where nothing is kept */
+    float *act;       /* [rows][mlp] behind the activation; NULL: in place */
     silr_attention_text *text;
     size_t texts;     /* there is room for */
+    /* With trained parts (silr_room_tune): */
+    float *drop;      /* [rows][widest] what goes into A */
+    float *low;       /* [rows][rank] what comes out of it */
+    uint64_t *row;    /* [rows] who each row is, for dropout */
+    uint64_t *last;   /* [texts] the same of the last tokens */
 } silr_room;
 /* rows tokens in texts texts, at positions below `reach`. */
 silr_status silr_room_init(silr_room *r, const silr_engine *e, size_t rows, size_t texts,
@@ -88,9 +108,104 @@ typedef struct {
     const size_t *slot;       /* which text of the cache each is; NULL: as they come */
     bool last_only;           /* the states of the last tokens alone are wanted */
     size_t layers;            /* so many; the final norm only after all of them */
+
+    const silr_tune *tune;    /* trained parts; NULL: none */
+    const uint32_t *number;   /* of the texts, for dropout; NULL: none */
+    uint64_t key;             /* of the step */
+    const silr_kept *kept;    /* [layers] where to leave what backward needs; NULL: nowhere */
+    bool no_final;            /* the final norm is left to the caller */
 } silr_pass;
 /* Leaves the states in room->x: [tokens][hidden], or with last_only [n_texts][hidden]. */
 silr_status silr_forward(const silr_engine *e, silr_room *room, const silr_pass *p, silr_error *err);
+/* One of its layers, over n rows of room->x; *n becomes n_texts when only the last tokens count. */
+silr_status silr_layer(const silr_engine *e, silr_room *r, const silr_pass *p, size_t l,
+                       const silr_kept *k, size_t *n, silr_error *err);
+/* Embeddings of the texts' n tokens into room->x, before their norm; also fills position. */
+void silr_embed_rows(const silr_engine *e, silr_room *r, const silr_pass *p, size_t n);
+/* Is this the layer from which on only the last tokens are wanted? */
+bool silr_only_last(const silr_pass *p, size_t l);
+/* A norm of n rows of x into y. */
+void silr_norm_rows(const silr_engine *e, const norm *w, const float *x, size_t ldx, size_t n,
+                    size_t dim, float *y, size_t ldy);
+/* Fills room->text: what attention needs to know of each text of this layer, from k's qkv and mix. */
+void silr_describe_texts(const silr_engine *e, silr_room *r, const silr_pass *p, size_t l,
+                         const silr_kept *k, bool only_last);
+silr_attention silr_attention_of(const silr_engine *e, size_t l);
+silr_attention_strides silr_strides_of(const silr_engine *e, bool cached);
+size_t silr_qkv_width(const silr_model_spec *s);
+size_t silr_mlp_width(const silr_model_spec *s);
+
+/* --- trained parts ------------------------------------------------------------------------------ */
+
+/* The products of a layer: matrices that take the same rows are one. */
+typedef enum { SILR_GROUP_QKV, SILR_GROUP_OUT, SILR_GROUP_UP, SILR_GROUP_DOWN } silr_group;
+enum { SILR_SLOTS = 7 }; /* matrices of a layer: q, k, v, o, gate, up, down */
+
+/* One matrix [out][in] of a layer and what of it is trained: offsets in the block. */
+#define SILR_NOWHERE SIZE_MAX
+typedef struct {
+    silr_part part;
+    silr_group group;
+    size_t in, out, at; /* at: its first column among its group's */
+    silr_tune_rank lora;
+    size_t a, b;        /* LoRA's factors; SILR_NOWHERE */
+    size_t w, bias;     /* the matrix itself; SILR_NOWHERE */
+} silr_slot;
+
+struct silr_tune {
+    silr_engine *e;
+    silr_tune_opts opts;
+    silr_pooling pooling;
+    silr_slot *slot;     /* [layers][SILR_SLOTS]; in 0: the model has no such matrix */
+    layer *layers;       /* the engine's, but norms lie in the block where they are trained */
+    norm embedding, final;
+    silr_tensor tokens;  /* the embeddings in the block, where they are trained */
+    float *positions;    /* the same */
+    size_t at_tokens, at_positions; /* their offsets; SILR_NOWHERE */
+    float *params, *grad;
+    size_t n_params;
+    silr_tuned *table;
+    size_t n_table, head, head_bias; /* offsets */
+    size_t widest, rank; /* the largest in and rank of a slot with LoRA */
+    size_t lowest;       /* the first layer that has something to train; 0 where `below` */
+    bool below;          /* embeddings or their norm are trained */
+    float *unturn[2];    /* the room's rope tables, turning back */
+
+    /* Of the last forward, for backward. */
+    silr_room room;
+    float *block;        /* what is kept */
+    size_t block_size;   /* floats */
+    silr_kept *kept;     /* [layers]; those from `full` on have nothing but x */
+    silr_kept spare;     /* of a layer that is computed again */
+    size_t full;         /* layers of which all is kept */
+    uint32_t *ids, *number; /* the texts */
+    size_t *start;
+    float *pooled;       /* [texts][hidden] */
+    silr_pass pass;
+    size_t rows, texts;  /* of the batch; 0: none */
+};
+
+/* Gives back what the last forward kept. */
+void silr_tune_forget(silr_tune *t);
+/* dx += the way back through a norm of n rows of x; its weights' gradient where they are trained. */
+void silr_norm_back(const silr_tune *t, const norm *w, const float *x, size_t ldx, size_t n, size_t dim,
+                    const float *dy, size_t lddy, float *dx, size_t lddx);
+/* room for rows with trained parts; keep: activations are not to be overwritten in place. */
+silr_status silr_room_tune(silr_room *r, const silr_tune *t, bool keep, silr_error *err);
+/* The layer as this pass sees it. */
+const layer *silr_layer_of(const silr_engine *e, const silr_pass *p, size_t l);
+
+/* y[n] (+)= x[n] through a group of layer l, with what is trained of it. row: who the rows are. */
+silr_status silr_project(const silr_engine *e, silr_room *r, const silr_pass *p, size_t l,
+                         silr_group g, const float *x, size_t ldx, size_t n, const uint64_t *row,
+                         float *y, size_t ldy, bool add, silr_error *err);
+/* Its way back: adds to the gradient of the block; dx (NULL: not wanted) is written, or added to. */
+silr_status silr_project_back(silr_tune *t, size_t l, silr_group g, const float *x, size_t ldx,
+                              size_t n, const uint64_t *row, const float *dy, size_t lddy, float *dx,
+                              size_t lddx, bool add, silr_error *err);
+/* From dx, by the states before the final norm ([rows][hidden], or [texts][hidden] where only the last
+ * tokens count; room for [rows] in any case; used up), down to the lowest trained part. */
+silr_status silr_backward_layers(silr_tune *t, float *dx, silr_error *err);
 
 /* --- shared ------------------------------------------------------------------------------------ */
 
@@ -128,6 +243,10 @@ silr_status silr_token_logprobs(const silr_engine *e, const float *x, size_t n,
                                 silr_error *err);
 /* Logits [n][vocab] of n states. */
 silr_status silr_logits(const silr_engine *e, const float *x, size_t n, float *out, silr_error *err);
+
+/* One text's states [n][dim] to one vector: that of the first or last token, or the mean. */
+void silr_pool(silr_pooling how, const float *x, size_t n, size_t dim, float *out);
+size_t silr_free_memory(void); /* what the machine says; SIZE_MAX where it does not say */
 
 /* rope.c: how far each pair turns a position, with the model's scaling; [rope_dims / 2]. */
 void silr_rope_turns(const silr_model_spec *s, const float *factors, bool local, float *out);

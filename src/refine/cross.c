@@ -70,7 +70,8 @@ silr_status silr_ours_known(const silr_ours *o, const silr_variant *v, const int
     return SILR_OK;
 }
 
-/* Theta', pi' of a variant's training set; Theta from its labels s by its part of the sample. */
+/* Theta', pi' of a variant's training set; Theta from its labels s by its part of the sample. omega 0: no
+ * text is trained on by its truth. */
 static silr_status purities(const silr_ours *o, const silr_variant *v, double omega, double *theta,
                             double *pi, silr_error *err)
 {
@@ -98,7 +99,7 @@ static silr_status purities(const silr_ours *o, const silr_variant *v, double om
     memcpy(mass, counts, sizeof mass);
     memcpy(theta, p->theta, (size_t)(K * K) * sizeof *theta);
     for (size_t i = 0; i < l->sample.n; i++)
-        if (v->learns[i] && pseudo[i] != SILR_NO_LABEL)
+        if (omega > 0 && v->learns[i] && pseudo[i] != SILR_NO_LABEL)
             mass[pseudo[i]]--; /* u_j: its place is taken by the truth */
     for (int j = 0; j < K; j++) {
         double labelled = 0;
@@ -124,6 +125,14 @@ done:
     return st;
 }
 
+/* Models that take long are trained once for all variants: then on pseudo-labels alone, so that no variant's
+ * scores have seen the truth of a text that judges it. (Two numbers of the sample, the purities, are in
+ * the risk all the same.) */
+static bool shared(const silr_ours *o)
+{
+    return o->loop->classifier && o->loop->classifier->focus;
+}
+
 /* Fills the F members of variant number `at`; set and weight hold [F][n] and [n]. */
 static silr_status fill_members(const silr_ours *o, size_t at, silr_member *members, int *set,
                                 float *weight, silr_error *err)
@@ -131,7 +140,7 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
     const silr_loop *l = o->loop;
     const silr_variant *v = &o->variant[at];
     const double phi = fmin(l->task->refine.labelled_mass, 0.999); /* 1 would divide by 0 */
-    const bool by_sets = silr_ours_by_sets(o, v);
+    const bool by_sets = silr_ours_by_sets(o, v), truth = !shared(o);
     int *bin = by_sets ? silr_alloc(l->n_rows, sizeof *bin) : NULL;
     const int *label = by_sets ? bin : v->label;
     const int pure = by_sets ? (int)l->task->refine.sets : 0; /* the set of truth 0 */
@@ -143,6 +152,7 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
     omega = n_learns > 0
                 ? fmax(1, phi / (1 - phi) * ((double)o->n_covered - n_learns) / n_learns)
                 : 1;
+    omega = truth ? omega : 0;
     if (by_sets && !bin)
         return silr_fail_memory(err);
     if ((st = by_sets ? silr_ours_bins(o, v, bin, err) : purities(o, v, omega, theta, pi, err)) != SILR_OK)
@@ -161,7 +171,7 @@ static silr_status fill_members(const silr_ours *o, size_t at, silr_member *memb
         }
         for (size_t i = 0; i < l->sample.n; i++) {
             uint32_t d = l->sample.doc[i];
-            if (v->learns[i]) {
+            if (truth && v->learns[i]) {
                 weight[d] = (float)omega;
                 if (o->F == 1 || o->fold[l->row_of[d]] != f)
                     s[d] = pure + l->sample.truth[i];
@@ -191,7 +201,7 @@ static silr_status score_rows(const silr_ours *o, size_t variants, float *z, sil
 
     for (size_t from = 0; from < l->n_rows && st == SILR_OK; from += BLOCK) {
         size_t n = l->n_rows - from < BLOCK ? l->n_rows - from : BLOCK;
-        st = l->classifier->forward(l->classifier, l->row + from, n, scores, err);
+        st = silr_loop_forward(l, from, n, width / C, o->fold, scores, err);
         for (size_t i = 0; i < n && st == SILR_OK; i++)
             for (size_t v = 0; v < variants; v++)
                 for (size_t k = 0; k < C; k++) {
@@ -269,6 +279,15 @@ static silr_status blend(const silr_ours *o, const double *middle, double spread
     return st;
 }
 
+/* The scores of variant 0 are everybody's. */
+static void share(silr_ours *o)
+{
+    const size_t size = o->loop->n_rows * o->loop->C;
+
+    for (size_t v = 1; v < o->n_variants; v++)
+        memcpy(o->variant[v].zbar, o->variant[0].zbar, size * sizeof *o->variant[v].zbar);
+}
+
 /* Of the variants from `first` on whose models are in the classifier. */
 static silr_status add_scores(silr_ours *o, size_t first, size_t variants, silr_error *err)
 {
@@ -300,11 +319,14 @@ static silr_train_opts options(const silr_loop *l, int iteration)
                                                        : l->classifier->rate[SILR_RECIPE_SILR];
 
     return (silr_train_opts){
-        .adam = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .l2 = task->refine.l2},
-        .schedule = SILR_LR_LINEAR,
+        .adam = {.beta1 = 0.9, .beta2 = l->classifier->focus ? 0.999 : 0.99, .epsilon = 1e-8,
+                 .l2 = task->refine.l2,
+                 .weight_decay = l->classifier->focus ? task->refine.weight_decay : 0},
+        .schedule = l->classifier->focus ? SILR_LR_COSINE : SILR_LR_LINEAR,
         .learning_rate = rate,
-        .steps = (int)task->refine.steps,
+        .steps = l->classifier->focus ? 0 : (int)task->refine.steps,
         .epochs = (int)task->refine.epochs,
+        .warmup = l->classifier->focus ? task->refine.warmup : 0,
         .batch = (size_t)task->refine.batch,
         .gate = task->refine.gate,
         .gate_decay = task->refine.gate_decay,
@@ -320,12 +342,14 @@ static silr_status train_variants(silr_ours *o, int iteration, size_t first, siz
 {
     const silr_loop *l = o->loop;
     const size_t F = (size_t)o->F, members = variants * F;
-    const silr_train_opts opts = options(l, iteration);
+    silr_train_opts opts = options(l, iteration);
+    char *checkpoint = NULL;
     silr_member *member = silr_calloc(members, sizeof *member);
     int *set = silr_alloc(members * l->n, sizeof *set);
     float *weight = silr_alloc(variants * l->n, sizeof *weight);
     silr_train_log *logs = silr_calloc(members, sizeof *logs);
-    silr_status st = member && set && weight && logs ? SILR_OK : silr_fail_memory(err);
+    silr_status st = member && set && weight && logs ? silr_loop_checkpoint(l, &opts, &checkpoint, err)
+                                                     : silr_fail_memory(err);
 
     for (size_t v = 0; v < variants && st == SILR_OK; v++)
         st = fill_members(o, first + v, member + v * F, set + v * F * l->n, weight + v * l->n, err);
@@ -342,6 +366,7 @@ static silr_status train_variants(silr_ours *o, int iteration, size_t first, siz
     silr_free(set);
     silr_free(weight);
     silr_free(logs);
+    silr_free(checkpoint);
     return st;
 }
 
@@ -357,9 +382,58 @@ silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, sil
                          "refine.folds: %d models are more than fit into memory, %zu do: lower "
                          "refine.folds or classifier.bits", o->F,
                          o->loop->classifier->max_members);
+    if (shared(o)) {
+        if ((st = train_variants(o, iteration, 0, 1, train_loss, err)) == SILR_OK)
+            share(o);
+        return st;
+    }
     for (size_t v = 0; v < o->n_variants && st == SILR_OK; v += room) {
         size_t left = o->n_variants - v;
         st = train_variants(o, iteration, v, left < room ? left : room, train_loss, err);
     }
+    return st;
+}
+
+/* --- one model for all ------------------------------------------------------------------------ */
+
+static silr_status train_single(silr_ours *o, const int *label, int *set, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    silr_train_opts opts = options(l, o->done + 1);
+    silr_variant v = o->variant[0];
+    silr_member m = {.set = set};
+    char *checkpoint = NULL;
+    double theta[SILR_MAX_CLASSES * SILR_MAX_CLASSES], pi[SILR_MAX_CLASSES];
+    silr_status st = silr_loop_checkpoint(l, &opts, &checkpoint, err);
+
+    if (st != SILR_OK)
+        return st;
+    v.label = (int *)(uintptr_t)label; /* only read */
+    for (size_t d = 0; d < l->n; d++)
+        set[d] = SILR_NO_LABEL;
+    for (size_t i = 0; i < o->n_train; i++)
+        if (silr_corpus_split(l->corpus, o->train[i]) == SILR_TRAIN)
+            set[o->train[i]] = label[l->row_of[o->train[i]]];
+    if ((st = purities(o, &v, 0, theta, pi, err)) == SILR_OK &&
+        (st = silr_risk_init(&m.risk, l->task->refine.risk, l->task->refine.loss, l->K, theta, pi,
+                             l->task->refine.lambda, err)) == SILR_OK)
+        st = silr_train(l->classifier, &opts, 1, &m, o->train, o->n_train, NULL, 0, NULL, err);
+    silr_free(checkpoint);
+    return st;
+}
+
+silr_status silr_ours_single(silr_ours *o, const int *label, float *z, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    int *set = silr_alloc(l->n, sizeof *set);
+    silr_status st = set ? train_single(o, label, set, err) : silr_fail_memory(err);
+
+    for (size_t from = 0; from < l->n_rows && st == SILR_OK; from += BLOCK) {
+        const size_t n = l->n_rows - from < BLOCK ? l->n_rows - from : BLOCK;
+        st = silr_loop_forward(l, from, n, 1, o->fold, z + from * l->C, err);
+        if (silr_cancelled() && st == SILR_OK)
+            st = silr_fail(err, SILR_ECANCEL, "interrupted");
+    }
+    silr_free(set);
     return st;
 }

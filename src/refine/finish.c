@@ -201,6 +201,70 @@ static silr_status test_rows(const silr_ours *o, silr_outcome *out, silr_error *
     return st;
 }
 
+/* The same of one model's scores z: by regression of prob on z over the validation part, which it has not seen
+ * (over all covered texts, where that is too small). */
+static silr_status fit_single(const silr_ours *o, const float *z, const float *prob, double *W, double *b,
+                              silr_error *err)
+{
+    enum { FEW = 30 };
+    const silr_loop *l = o->loop;
+    const size_t C = l->C;
+    float *x = silr_alloc(o->n_covered * C, sizeof *x), *q = silr_alloc(o->n_covered * C, sizeof *q);
+    size_t n = 0;
+    silr_status st = x && q ? SILR_OK : silr_fail_memory(err);
+
+    for (int all = 0; all < 2 && n < FEW && st == SILR_OK; all++) {
+        n = 0;
+        for (size_t i = 0; i < o->n_covered; i++) {
+            const uint32_t r = o->covered[i];
+            if (!all && silr_corpus_split(l->corpus, l->row[r]) != SILR_VALIDATION)
+                continue;
+            memcpy(x + n * C, z + r * C, C * sizeof *x);
+            memcpy(q + n++ * C, prob + r * C, C * sizeof *q);
+        }
+    }
+    if (st == SILR_OK)
+        st = silr_fit_soft(W, b, l->K, n, x, q, err);
+    silr_free(x);
+    silr_free(q);
+    return st;
+}
+
+/* Kinds that cannot blend: one model more is trained on the labels which stay. */
+static silr_status save_single(silr_ours *o, silr_outcome *out, silr_error *err)
+{
+    const silr_loop *l = o->loop;
+    const size_t C = l->C;
+    double *W = silr_alloc(C * C, sizeof *W), b[SILR_MAX_CLASSES], u[SILR_MAX_CLASSES] = {0},
+           p[SILR_MAX_CLASSES] = {0};
+    float *z = silr_alloc(l->n_rows * C, sizeof *z);
+    silr_status st = W && z ? silr_ours_single(o, out->label, z, err) : silr_fail_memory(err);
+
+    if (st == SILR_OK)
+        st = fit_single(o, z, out->prob, W, b, err);
+    for (size_t r = 0; r < l->n_rows && st == SILR_OK; r++) {
+        if (o->side[r] != SILR_NO_LABEL)
+            continue;
+        for (size_t k = 0; k < C; k++) {
+            u[k] = b[k];
+            for (size_t m = 0; m < C; m++)
+                u[k] += W[k * C + m] * (double)z[r * C + m];
+        }
+        if (C == 1)
+            p[0] = silr_sigmoid(u[0]);
+        else
+            silr_softmax(p, u, C);
+        for (size_t k = 0; k < C; k++)
+            out->prob[r * C + k] = (float)p[k];
+        out->label[r] = silr_top_class(l->K, out->prob + r * C);
+    }
+    if (st == SILR_OK)
+        st = l->classifier->save(l->classifier, l->classifier_dir, W, b, 1, err);
+    silr_free(W);
+    silr_free(z);
+    return st;
+}
+
 /* The classifier that speaks for the labels which stay, on disk; and its answers for the texts
  * without an original label (after a rejected iteration both differ from that iteration's). */
 static silr_status save_classifier(const silr_ours *o, silr_outcome *out, silr_error *err)
@@ -234,7 +298,7 @@ silr_status silr_ours_finish(silr_ours *o, silr_error *err)
     if (st == SILR_OK && accepted < o->done)
         st = fall_back(o, accepted, &out, err);
     if (st == SILR_OK)
-        st = save_classifier(o, &out, err);
+        st = l->classifier->blend ? save_classifier(o, &out, err) : save_single(o, &out, err);
     if (st == SILR_OK)
         st = silr_ours_sensitivity(o, err);
     if (st == SILR_OK)

@@ -46,6 +46,65 @@ int silr_top_class(int K, const float *prob)
     return best;
 }
 
+/* Rows of the block that member f has to score: its own fold's, and those of no fold. */
+static size_t rows_of(const silr_loop *l, size_t from, size_t n, size_t F, size_t f, const uint8_t *fold,
+                      uint32_t *docs, uint32_t *at)
+{
+    size_t m = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (fold[from + i] == f || fold[from + i] >= F || F == 1) {
+            docs[m] = l->row[from + i];
+            at[m++] = (uint32_t)i;
+        }
+    return m;
+}
+
+silr_status silr_loop_forward(const silr_loop *l, size_t from, size_t n, size_t F, const uint8_t *fold,
+                              float *scores, silr_error *err)
+{
+    silr_classifier *c = l->classifier;
+    uint32_t *docs, *at;
+    float *own;
+    silr_status st = SILR_OK;
+
+    if (!c->focus)
+        return c->forward(c, l->row + from, n, scores, err);
+    docs = silr_alloc(n + 1, sizeof *docs);
+    at = silr_alloc(n + 1, sizeof *at);
+    own = silr_alloc(n + 1, l->C * sizeof *own);
+    if (!docs || !at || !own)
+        st = silr_fail_memory(err);
+    for (size_t f = 0; f < F && st == SILR_OK; f++) {
+        const size_t m = rows_of(l, from, n, F, f, fold, docs, at);
+        if ((st = c->focus(c, f, err)) == SILR_OK && m > 0)
+            st = c->forward(c, docs, m, own, err);
+        for (size_t i = 0; i < m && st == SILR_OK; i++)
+            memcpy(scores + (at[i] * F + f) * l->C, own + i * l->C, l->C * sizeof *own);
+    }
+    if (st == SILR_OK)
+        st = c->focus(c, SILR_ALL_MEMBERS, err);
+    silr_free(docs);
+    silr_free(at);
+    silr_free(own);
+    return st;
+}
+
+silr_status silr_loop_checkpoint(const silr_loop *l, silr_train_opts *o, char **path, silr_error *err)
+{
+    char *run;
+
+    *path = NULL;
+    if (!l->classifier->state_get || l->task->classifier.checkpoint <= 0)
+        return SILR_OK;
+    run = silr_path_dir(l->classifier_dir);
+    *path = run ? silr_path_join(run, "training.ckpt") : NULL;
+    silr_free(run);
+    o->checkpoint = *path;
+    o->every = (double)l->task->classifier.checkpoint;
+    return *path ? SILR_OK : silr_fail_memory(err);
+}
+
 int64_t silr_loop_flips(const silr_loop *l, const int *before, const int *after)
 {
     int64_t flips = 0;

@@ -53,6 +53,16 @@ silr_status silr_loop_finish(silr_loop *l, const int *label, const float *prob, 
  * After initial and rows. */
 silr_status silr_loop_evidence(silr_loop *l, silr_error *err);
 
+/* Scores of rows from .. from + n - 1 by all members of the classifier: scores [n][members * C], as forward gives
+ * them. Of kinds whose members take turns (classifier.h's focus) a row of fold f < F gets that of member f
+ * alone, the one that is asked for: the rest of its scores is not computed. */
+silr_status silr_loop_forward(const silr_loop *l, size_t from, size_t n, size_t F, const uint8_t *fold,
+                              float *scores, silr_error *err);
+
+/* Tells a training that takes long where to keep how far it is: below the run's folder. *path: silr_free it, NULL
+ * where there is nothing to keep. */
+silr_status silr_loop_checkpoint(const silr_loop *l, silr_train_opts *o, char **path, silr_error *err);
+
 /* The share of rows whose label differs. */
 int64_t silr_loop_flips(const silr_loop *l, const int *before, const int *after);
 

@@ -177,7 +177,9 @@ static silr_status score(paper *p, silr_error *err)
 
     for (size_t from = 0; from < l->n_rows && st == SILR_OK; from += BLOCK) {
         size_t n = l->n_rows - from < BLOCK ? l->n_rows - from : BLOCK;
-        st = l->classifier->forward(l->classifier, l->row + from, n, scores, err);
+        st = silr_loop_forward(l, from, n, F, p->fold, scores, err);
+        if (silr_cancelled() && st == SILR_OK)
+            st = silr_fail(err, SILR_ECANCEL, "interrupted");
         for (size_t i = 0; i < n && st == SILR_OK; i++) {
             const size_t own = F == 1 ? 0 : p->fold[from + i];
             float *z = p->z + (from + i) * C;
@@ -308,8 +310,11 @@ static silr_status train(paper *p, const silr_priors *now, silr_iteration *it, s
     silr_member *m = silr_calloc(F, sizeof *m);
     silr_train_log *logs = silr_calloc(F, sizeof *logs);
     silr_train_opts o = options(l, it->iteration);
+    char *checkpoint = NULL;
     silr_status st = m && logs ? members(p, now, m, err) : silr_fail_memory(err);
 
+    if (st == SILR_OK)
+        st = silr_loop_checkpoint(l, &o, &checkpoint, err);
     if (st == SILR_OK && F > l->classifier->max_members)
         st = silr_fail(err, SILR_EINPUT,
                        "refine.folds: %d models are more than fit into memory, %zu do: lower "
@@ -336,6 +341,7 @@ static silr_status train(paper *p, const silr_priors *now, silr_iteration *it, s
         silr_free(logs[f].epoch);
     silr_free(m);
     silr_free(logs);
+    silr_free(checkpoint);
     return st;
 }
 

@@ -2,6 +2,7 @@
  *
  * Which program, which settings and where each came from, which data (by hash), which split, on
  * what machine, with which libraries, when, and at what cost. */
+#include "dist/dist.h"
 #include "http/http.h"
 #include "report/inside.h"
 
@@ -179,6 +180,7 @@ static void encoder(silr_buf *b, const char *dir)
 /* The files of the saved classifier, by name, with their hashes. */
 static void classifier(silr_buf *b, const silr_facts *f)
 {
+    static const char *const kinds[] = {"ngram", "frozen", "qlora"};
     const bool frozen = f->task->classifier.kind == SILR_CLASSIFIER_FROZEN;
     char *dir = silr_path_join(f->dir, "classifier");
     struct dirent **entry = NULL;
@@ -186,7 +188,7 @@ static void classifier(silr_buf *b, const silr_facts *f)
     bool first = true;
 
     b->failed |= !dir;
-    silr_buf_printf(b, "{\"kind\":\"%s\"", frozen ? "frozen" : "ngram");
+    silr_buf_printf(b, "{\"kind\":\"%s\"", kinds[f->task->classifier.kind]);
     if (frozen && dir)
         encoder(b, dir);
     silr_buf_puts(b, ",\"files\":{");
@@ -237,7 +239,8 @@ void silr_manifest_render(const silr_facts *f, silr_buf *b)
     silr_libraries_render(b);
     silr_buf_puts(b, ",\n\"hardware\":");
     hardware(b);
-    silr_buf_printf(b, ",\n\"threads\":%d,\"ranks\":1,\n", silr_threads((int)task->threads));
+    silr_buf_printf(b, ",\n\"threads\":%d,\"ranks\":%d,\n", silr_dist_threads((int)task->threads),
+                    silr_dist_size());
     text(b, "start", f->start.len ? f->start.data : NULL);
     silr_buf_putc(b, ',');
     text(b, "end", f->end.len ? f->end.data : NULL);

@@ -16,6 +16,7 @@
 #define SILR_RUN_H
 
 #include "chat/chat.h"
+#include "dist/dist.h"
 #include "priors/priors.h"
 #include "store/store.h"
 
@@ -88,6 +89,9 @@ char *silr_run_member_dir(const silr_task *task, size_t m, const char *dir); /* 
 /* Opens a finished or begun run folder: its own task (free it), then the session on it. */
 silr_status silr_session_reopen(silr_session *s, silr_task **task, const char *dir,
                                 silr_error *err);
+
+/* What other ranks can do for a run: for silr_dist_serve. */
+extern const silr_trade *const silr_run_trades[];
 
 /* --- which texts a person should label -------------------------------------------------------
  *

@@ -4,18 +4,16 @@
 #include <math.h>
 #include <string.h>
 
-/* Defaults that depend on refine.recipe, or on classifier.kind. A new recipe, a new kind is a new
- * column. */
+/* Defaults that depend on refine.recipe and classifier.kind. A new kind is a new column. */
 static const struct {
     const char *path;
-    bool kind;
-    const char *value[2]; /* silr, paper; or ngram, frozen */
+    const char *value[2][3]; /* silr, paper; ngram, frozen, qlora */
 } by_choice[] = {
-    {"refine.gate", false, {"average", "batch"}},
-    {"refine.iterations", false, {"3", "5"}},
-    {"refine.batch", false, {"0", "16"}},
-    {"refine.folds", false, {"4", "1"}},
-    {"refine.l2", true, {"0.0003", "0.01"}},
+    {"refine.gate", {{"average", "average", "average"}, {"batch", "batch", "batch"}}},
+    {"refine.iterations", {{"3", "3", "3"}, {"5", "5", "5"}}},
+    {"refine.batch", {{"0", "0", "16"}, {"16", "16", "16"}}},
+    {"refine.folds", {{"4", "4", "2"}, {"1", "1", "1"}}},
+    {"refine.l2", {{"0.0003", "0.01", "0"}, {"0.0003", "0.01", "0"}}},
 };
 
 /* Where a setting stands, so that a complaint about the whole still names a line. */
@@ -39,8 +37,7 @@ static silr_status apply_choices(task_box *b, silr_error *err)
     silr_status st;
 
     for (size_t r = 0; r < sizeof by_choice / sizeof *by_choice; r++) {
-        const int choice = by_choice[r].kind ? (int)b->task.classifier.kind : (int)b->task.refine.recipe;
-        const char *value = by_choice[r].value[choice];
+        const char *value = by_choice[r].value[b->task.refine.recipe][b->task.classifier.kind];
         node v = {.kind = NODE_SCALAR, .plain = true};
         const silr_knob *k;
         size_t i;
@@ -187,6 +184,10 @@ static silr_status check_numbers(task_box *b, silr_error *err)
         return silr_task_fail(b, &at, err,
                               "classifier.kind is frozen and classifier.model is missing: name the "
                               "folder of an encoder, for example model: models/all-MiniLM-L6-v2");
+    if (t->classifier.kind == SILR_CLASSIFIER_QLORA && !t->classifier.model)
+        return silr_task_fail(b, &at, err,
+                              "classifier.kind is qlora and classifier.model is missing: name a model "
+                              "to fine-tune, for example model: models/SmolLM2-135M");
     at = silr_task_place(b, "classifier.word_max");
     if (t->classifier.word_max == 0 && t->classifier.char_max == 0)
         return silr_task_fail(b, &at, err,

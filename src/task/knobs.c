@@ -22,12 +22,6 @@ const char *const silr_task_list_path[LIST_N] = {
     [LIST_MEMBERS] = "annotator.members",
 };
 
-/* Planned, and asked for by those who read about the plan: say so, not just "unknown". */
-static const struct {
-    const char *path, *value, *use;
-} later[] = {
-    {"classifier.kind", "qlora", "frozen, or ngram"},
-};
 
 const silr_knob *silr_knob_find(const char *path, size_t *index)
 {
@@ -236,11 +230,6 @@ static silr_status assign_choice(task_box *b, const silr_knob *k, const node *v,
                 memcpy(member(&b->task, k), &i, sizeof i);
                 return SILR_OK;
             }
-    for (size_t i = 0; v->kind == NODE_SCALAR && i < sizeof later / sizeof *later; i++)
-        if (strcmp(later[i].path, k->path) == 0 && strcmp(later[i].value, v->text) == 0)
-            return silr_task_fail(b, v, err,
-                                  "%.*s kind \"%s\" is not in this version of silr: use %s",
-                                  (int)strcspn(k->path, "."), k->path, v->text, later[i].use);
     for (int i = 0; k->choices[i]; i++)
         silr_buf_printf(&want, "%s%s",
                         i == 0              ? ""

@@ -17,7 +17,9 @@ static const char *const auths[] = {"bearer", "api-key", "none", NULL};
 static const char *const combines[] = {"majority", "dawid-skene", "each", NULL};
 static const char *const calibrates[] = {"none", "contextual", NULL};
 static const char *const evidences[] = {"log-odds", "label", "sets", NULL};
-static const char *const classifiers[] = {"ngram", "frozen", NULL};
+static const char *const classifiers[] = {"ngram", "frozen", "qlora", NULL};
+static const char *const tunes[] = {"lora", "full", NULL};
+static const char *const bases[] = {"nf4", "f32", "as-filed", NULL};
 static const char *const heads[] = {"linear", "mlp", NULL};
 static const char *const poolings[] = {"auto", "mean", "cls", "last", NULL};
 static const char *const weights[] = {"tfidf", "logcount", "binary", NULL};
@@ -194,7 +196,8 @@ static const silr_knob knobs[] = {
 
     CHOICE("classifier.kind", classifier.kind, "ngram", classifiers,
            "Sort of classifier: ngram is linear over hashed n-grams; frozen embeds every text once with "
-           "a pretrained encoder and trains a small head on the vectors."),
+           "a pretrained encoder and trains a small head on the vectors; qlora fine-tunes a language "
+           "model, as the paper does."),
     WHOLE("classifier.word_min", classifier.word_min, "1", 1, 8, "Shortest word n-gram.", true),
     WHOLE("classifier.word_max", classifier.word_max, "2", 0, 8,
           "Longest word n-gram; 0: no word n-grams.", true),
@@ -211,7 +214,7 @@ static const silr_knob knobs[] = {
     SWITCH("classifier.lowercase", classifier.lowercase, "true",
            "Fold upper and lower case before counting."),
     TEXT("classifier.model", classifier.model,
-         "frozen: folder or file of the encoder, such as models/all-MiniLM-L6-v2.", true),
+         "frozen, qlora: folder or file of the model, such as models/all-MiniLM-L6-v2.", true),
     CHOICE("classifier.head", classifier.head, "linear", heads,
            "frozen: what is trained on the vectors: a linear model, or one with a hidden layer."),
     WHOLE("classifier.hidden", classifier.hidden, "32", 1, 1024,
@@ -219,12 +222,34 @@ static const silr_knob knobs[] = {
     SWITCH("classifier.ngrams", classifier.ngrams, "false",
            "frozen: learn from n-grams too, as kind ngram does, beside the vectors."),
     CHOICE("classifier.pooling", classifier.pooling, "auto", poolings,
-           "frozen: how a text's tokens become one vector; auto: as the model says."),
+           "frozen, qlora: how a text's tokens become one vector; auto: as the model says (qlora: a "
+           "decoder's last token)."),
     WHOLE("classifier.max_tokens", classifier.max_tokens, "0", 0, 1e6,
-          "frozen: longer texts are cut here, in tokens; 0: as the model says.", true),
+          "frozen, qlora: longer texts are cut here, in tokens; 0: as the model says (qlora: 512).",
+          true),
     TEXT("classifier.cache", classifier.cache,
          "frozen: folder that shares vectors between runs; default: embeddings/ in the run's folder.",
          false),
+    CHOICE("classifier.tune", classifier.tune, "lora", tunes,
+           "qlora: what is trained beside the head: low-rank factors of the matrices named by targets, "
+           "or every weight of the model (small models)."),
+    TEXT("classifier.targets", classifier.targets,
+         "qlora: which matrices get LoRA factors: some of q, k, v, o, gate, up, down, or all; default: "
+         "q, v.", true),
+    WHOLE("classifier.rank", classifier.rank, "8", 1, 1024, "qlora: rank of the LoRA factors.", true),
+    REAL("classifier.alpha", classifier.alpha, "32", 0, 1e6,
+         "qlora: LoRA's part counts alpha / rank times."),
+    REAL("classifier.dropout", classifier.dropout, "0.05", 0, 0.9,
+         "qlora: share of the inputs of LoRA's part that a training step leaves out."),
+    CHOICE("classifier.base", classifier.base, "nf4", bases,
+           "qlora: how the frozen weights are kept: 4-bit NF4 with double quantisation, 32-bit floats, "
+           "or as the file has them."),
+    WHOLE("classifier.memory", classifier.memory, "0", 0, 1e7,
+          "qlora: MiB for what a step keeps for its backward pass; what does not fit is computed "
+          "again. 0: half of what is free.", false),
+    WHOLE("classifier.checkpoint", classifier.checkpoint, "120", 0, 1e6,
+          "qlora: seconds between checkpoints in training, from which a stopped run goes on; 0: none.",
+          false),
 
     CHOICE("refine.recipe", refine.recipe, "silr", recipes,
            "silr: what measures best; paper: the loop of the paper to the letter."),
@@ -244,22 +269,22 @@ static const silr_knob knobs[] = {
     WHOLE("refine.iterations", refine.iterations, "recipe", 1, 100,
           "Rounds of training and relabelling (paper 5, silr 3).", true),
     WHOLE("refine.epochs", refine.epochs, "3", 1, 10000,
-          "Passes over the data in each iteration of recipe paper.", true),
+          "Passes over the data in each iteration of recipe paper, and of qlora.", true),
     WHOLE("refine.steps", refine.steps, "150", 1, 1e6,
           "Full-batch steps in each iteration of recipe silr.", true),
     WHOLE("refine.batch", refine.batch, "recipe", 0, 1e9,
-          "Texts in a batch; 0: all of them (paper 16, silr 0).", true),
+          "Texts in a batch; 0: all of them (paper and qlora 16, silr 0).", true),
     REAL("refine.learning_rate", refine.learning_rate, "0", 0, 1000,
          "Step size; 0: what suits recipe and classifier."),
     REAL("refine.weight_decay", refine.weight_decay, "0.01", 0, 10,
          "Decoupled weight decay of recipe paper."),
     REAL("refine.l2", refine.l2, "recipe", 0, 1e6,
-         "Ridge penalty of recipe silr (ngram 0.0003, frozen 0.01)."),
+         "Ridge penalty of recipe silr (ngram 0.0003, frozen 0.01, qlora 0)."),
     REAL("refine.warmup", refine.warmup, "0.03", 0, 1,
          "Share of the steps in which the step size grows from 0 (recipe paper)."),
     WHOLE("refine.folds", refine.folds, "recipe", 1, 100,
           "Folds of cross-relabelling: a text is scored by a model that did not see it; 1: one "
-          "model (paper 1, silr 4).",
+          "model (paper 1, silr 4, qlora 2).",
           true),
     WHOLE("refine.label_folds", refine.label_folds, "5", 2, 100,
           "Folds of the labelled sample, for the certificate.", true),

@@ -30,7 +30,9 @@ typedef enum { SILR_AUTH_BEARER, SILR_AUTH_API_KEY, SILR_AUTH_NONE } silr_auth;
 typedef enum { SILR_COMBINE_MAJORITY, SILR_COMBINE_DAWID_SKENE, SILR_COMBINE_EACH } silr_combine;
 typedef enum { SILR_CALIBRATE_NONE, SILR_CALIBRATE_CONTEXTUAL } silr_calibrate_kind;
 typedef enum { SILR_EVIDENCE_LOG_ODDS, SILR_EVIDENCE_LABEL, SILR_EVIDENCE_SETS } silr_evidence_kind;
-typedef enum { SILR_CLASSIFIER_NGRAM, SILR_CLASSIFIER_FROZEN } silr_classifier_kind;
+typedef enum { SILR_CLASSIFIER_NGRAM, SILR_CLASSIFIER_FROZEN, SILR_CLASSIFIER_QLORA } silr_classifier_kind;
+typedef enum { SILR_TUNE_LORA, SILR_TUNE_FULL } silr_tune_kind;
+typedef enum { SILR_BASE_NF4, SILR_BASE_F32, SILR_BASE_AS_FILED } silr_base_form;
 typedef enum { SILR_HEAD_LINEAR, SILR_HEAD_MLP } silr_head_kind;
 typedef enum { SILR_POOLING_AUTO, SILR_POOLING_MEAN, SILR_POOLING_CLS,
                SILR_POOLING_LAST } silr_pooling_choice;
@@ -165,6 +167,14 @@ struct silr_task {
         silr_pooling_choice pooling;
         int64_t max_tokens;      /* a text is cut here; 0: as the model says */
         char *cache;             /* folder with vectors shared between runs; NULL: the run's own */
+        /* qlora: model, pooling and max_tokens too */
+        silr_tune_kind tune;
+        char *targets;           /* "q, v", "all"; NULL: q, v */
+        int64_t rank;
+        double alpha, dropout;
+        silr_base_form base;     /* how the frozen weights are kept */
+        int64_t memory;          /* MiB kept for the backward pass; 0: half of what is free */
+        int64_t checkpoint;      /* seconds between checkpoints; 0: none */
     } classifier;
 
     struct {
@@ -176,14 +186,14 @@ struct silr_task {
         double gate_decay;       /* 0.9 */
         double lambda;           /* -0.001 */
         int64_t iterations;      /* default by recipe: paper 5, silr 3 */
-        int64_t epochs;          /* paper: 3 */
+        int64_t epochs;          /* paper, and qlora: 3 */
         int64_t steps;           /* silr: full-batch steps, 150 */
-        int64_t batch;           /* paper: 16; silr: 0 = everything (large pools: chunks) */
+        int64_t batch;           /* paper, and qlora: 16; silr: 0 = everything (large pools: chunks) */
         double learning_rate;    /* 0: the recipe's default */
         double weight_decay;     /* decoupled; paper 0.01 */
-        double l2;               /* silr; by kind: ngram 0.0003, frozen 0.01 */
+        double l2;               /* silr; by kind: ngram 0.0003, frozen 0.01, qlora 0 */
         double warmup;           /* paper 0.03 */
-        int64_t folds;           /* silr: 4. 1: no cross-fitting (paper) */
+        int64_t folds;           /* silr: 4, qlora 2. 1: no cross-fitting (paper) */
         int64_t label_folds;     /* certificate: 5 */
         double margin;           /* m = 0.6 */
         double labelled_mass;    /* phi = 0.3 */

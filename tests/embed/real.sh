@@ -3,6 +3,8 @@
 # it refines it ends with the bytes of a run that was left alone; so it does with any number of threads;
 # predict says of the same texts what the run said, and will not do so with another model.
 set -eu
+# shellcheck source=tests/embed/tiny.sh
+. "$(dirname "$0")/tiny.sh"
 silr=$1 bert=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -15,35 +17,8 @@ fail()
     exit 1
 }
 
-# The model, with a vocabulary of 96 words.
-mkdir "$work/bert"
-cp "$bert/config.json" "$bert/model.safetensors" "$work/bert"
-awk 'BEGIN {
-    printf "{\"version\":\"1.0\",\"added_tokens\":["
-    split("[PAD] [UNK] [CLS] [SEP] [MASK]", s, " ")
-    for (i = 1; i <= 5; i++)
-        printf "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true}", (i > 1 ? "," : ""), i - 1, s[i]
-    printf "],\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,\"strip_accents\":null,\"lowercase\":true},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
-    printf "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"[CLS]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":0}}],\"pair\":[{\"SpecialToken\":{\"id\":\"[CLS]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"B\",\"type_id\":1}},{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":1}}],"
-    printf "\"special_tokens\":{\"[CLS]\":{\"id\":\"[CLS]\",\"ids\":[2],\"tokens\":[\"[CLS]\"]},\"[SEP]\":{\"id\":\"[SEP]\",\"ids\":[3],\"tokens\":[\"[SEP]\"]}}},"
-    printf "\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":true},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":100,\"vocab\":{"
-    for (i = 1; i <= 5; i++) printf "\"%s\":%d,", s[i], i - 1
-    for (i = 5; i < 96; i++) printf "\"w%d\":%d%s", i, i, (i < 95 ? "," : "")
-    print "}}}"
-}' >"$work/bert/tokenizer.json"
-
-# Two topics with words of their own; the first labels err on every fifth text.
-awk 'BEGIN {
-    srand(3)
-    for (i = 0; i < 1500; i++) {
-        y = rand() < 0.5
-        text = ""
-        n = 4 + int(rand() * 20)
-        for (w = 0; w < n; w++) text = text " w" (rand() < 0.5 ? 5 + 45 * y + int(rand() * 45) : 5 + int(rand() * 91))
-        says = i % 5 ? y : 1 - y
-        printf "{\"id\":\"t%d\",\"text\":\"%s\",\"label\":\"%s\",\"llm\":\"%s\"}\n", i, text, (y ? "b" : "a"), (says ? "b" : "a")
-    }
-}' >"$work/texts.jsonl"
+make_bert "$bert" "$work/bert"
+make_texts 1500 >"$work/texts.jsonl"
 cat >"$work/task.yaml" <<'TASK'
 name: tiny
 classes: [a, b]

@@ -35,6 +35,12 @@ for kind in so a; do
 $(cat "$stage/diff")"
 done
 
+# The program finds the plugin that was installed with it, wherever the whole was moved to.
+if [ -n "$(find "$stage$prefix" -name silr-mpi.so)" ]; then
+    env -u SILR_MPI "$stage$prefix/bin/silr" doctor >"$stage/doctor" || fail "silr doctor fails"
+    grep -q "^  mpi .*$stage" "$stage/doctor" || fail "the plugin for MPI is not found: $(grep '^  mpi' "$stage/doctor")"
+fi
+
 readelf -d "$so" | grep -q 'SONAME.*libsilr\.so\.0' || fail "libsilr.so has no soname libsilr.so.0"
 
 # The stranger's program. His paths start in the scratch folder, so pkg-config's prefix does too.

@@ -210,9 +210,11 @@ static const struct {
      "of an encoder, for example model: models/all-MiniLM-L6-v2"},
     {LEAST "classifier: {model: x, kind: frozen, head: tree}\n",
      "dir/task.yaml:4:44: classifier.head is \"tree\", not linear or mlp"},
-    {LEAST "classifier: {model: x, kind: qlora}\n",
-     "dir/task.yaml:4:30: classifier kind \"qlora\" is not in this version of silr: use frozen, or "
-     "ngram"},
+    {LEAST "classifier: {kind: qlora}\n",
+     "dir/task.yaml:4:20: classifier.kind is qlora and classifier.model is missing: name a model to "
+     "fine-tune, for example model: models/SmolLM2-135M"},
+    {LEAST "classifier: {model: x, kind: tree}\n",
+     "dir/task.yaml:4:30: classifier.kind is \"tree\", not ngram, frozen or qlora"},
     {"classes: [a, b]\ncorpus: {files: x, text: t}\nannotator: {kind: local}\n",
      "dir/task.yaml:3:19: annotator.model is missing: name the model's file or folder, as in {kind: "
      "local, model: SmolLM2-135M-Instruct.Q4_1.gguf}"},
