@@ -7,7 +7,7 @@ enum { PAPER_TOKENS = 512 };
 silr_status silr_scorer_open(silr_scorer *s, const char *path, const silr_scorer_opts *o,
                              silr_error *err)
 {
-    static const silr_weights_kept kept[] = {SILR_WEIGHTS_AS_FILED, SILR_WEIGHTS_F32, SILR_WEIGHTS_AS_FILED};
+    static const silr_weights_kept kept[] = {SILR_WEIGHTS_NF4, SILR_WEIGHTS_F32, SILR_WEIGHTS_AS_FILED};
     static const silr_pooling asked[] = {SILR_POOL_NONE, SILR_POOL_MEAN, SILR_POOL_CLS, SILR_POOL_LAST};
     const silr_engine_opts engine = {.keep = o->tune.matrices ? SILR_WEIGHTS_AS_FILED : kept[o->base]};
     silr_tune_opts tune = o->tune;
