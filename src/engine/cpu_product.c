@@ -10,7 +10,7 @@ enum {
     TILE_COLUMNS = 1024, /* at most: a turned A comes by once for each */
     TILE_WORK = 1 << 19, /* multiply-adds at least, where C is narrow */
     TILES_A_THREAD = 4,  /* that no thread may wait for long for another's last one: */
-    CUT_WORK = 1 << 22   /* but none smaller, for narrow pieces of long rows are slow to fetch */
+    CUT_WORK = 1 << 23   /* but none smaller, for narrow pieces of long rows are slow to fetch */
 };
 
 typedef struct {
