@@ -22,7 +22,7 @@ tag=silr$$
 work=$(mktemp -d)
 trap 'for h in head a b; do ip netns del $tag$h 2>/dev/null || true; done; rm -rf "$work"' EXIT
 ip netns add "${tag}head" 2>/dev/null || skip 'no network namespace can be made here'
-ip netns exec "${tag}head" unshare -u true 2>/dev/null || skip 'no host can be given a name here'
+ip netns exec "${tag}head" unshare -u -m true 2>/dev/null || skip 'no host can be given a name here'
 
 fail()
 {
@@ -51,7 +51,7 @@ cat >"$work/agent" <<AGENT
 #!/bin/sh
 host=\$1
 shift
-exec ip netns exec $tag\$host unshare -u sh -c "hostname \$host; \$*"
+exec ip netns exec $tag\$host unshare -u -m sh -c "hostname \$host; \$*"
 AGENT
 chmod +x "$work/agent"
 
@@ -83,4 +83,14 @@ on_both "$silr" run "$work/task.yaml" --out "$work/both" || fail 'a run on two m
 cmp -s "$work/one/labels.jsonl" "$work/both/labels.jsonl" || fail 'two machines have other labels'
 cat "$work"/one/embeddings/* >"$work/one.vectors"
 cat "$work"/both/embeddings/* | cmp -s - "$work/one.vectors" || fail 'two machines have other vectors'
+
+# Machine b has another model in that place: every rank ends, rank 0 says whose fault it is.
+mkdir "$work/other"
+cp "$work"/bert/* "$work/other"
+sed -i 's/"layer_norm_eps": 1e-12/"layer_norm_eps": 1e-5/' "$work/other/config.json"
+code=0
+on_both sh -c "[ \$(hostname) = a ] || mount --bind $work/other $work/bert
+    exec $silr run $work/task.yaml --out $work/mixed" || code=$?
+[ "$code" -eq 3 ] || fail "two models: exit code $code"
+grep -q 'rank 1: .*not the one that rank 0 has' "$work/said" || fail 'two models, and nobody says so'
 echo 'one rank here, two there: the same bytes'
