@@ -31,7 +31,7 @@ static uint64_t identity(const silr_train_opts *o, const silr_classifier *model,
                          const silr_member *members, size_t n, const uint32_t *docs, size_t n_docs)
 {
     const double real[] = {o->adam.beta1, o->adam.beta2, o->adam.epsilon, o->adam.weight_decay,
-                           o->adam.l2, o->learning_rate, o->warmup, o->gate_decay};
+                           o->adam.l2, o->adam.clip, o->learning_rate, o->warmup, o->gate_decay};
     const uint64_t whole[] = {(uint64_t)o->schedule, (uint64_t)o->epochs, o->batch, (uint64_t)o->gate,
                               o->choose, o->by_risk, o->stratify, o->seed, o->iteration, n, n_docs,
                               model->n_params, sizeof(silr_place), sizeof(silr_epoch)};

@@ -33,6 +33,7 @@ typedef struct {
     double beta1, beta2, epsilon;
     double weight_decay; /* p -= lr * weight_decay * p */
     double l2;           /* gradient += l2 * p, weights only */
+    double clip;             /* longest gradient, of kinds that look at it (qlora); 0: as long as it is */
 } silr_adam;
 
 /* focus on all of them again. */

@@ -8,8 +8,8 @@
  * A batch whose activations do not fit at once is scored first without keeping any, and then goes
  * forward and back in parts: dropout is drawn by (seed, iteration, member, step), text and place, so
  * that the parts see what the whole saw, and the gradient is the same sum. */
-#include "classify/adamw.h"
 #include "classify/qlora.h"
+#include "classify/adamw.h"
 
 #include <math.h>
 #include <string.h>
@@ -40,6 +40,7 @@ typedef struct {
     size_t *begin, begin_cap;
     bool held;       /* the last forward's activations are those of the batch */
     silr_param *table;
+    silr_adamw_range *range; /* [n_table] */
 } qlora;
 
 static qlora *self(silr_classifier *c)
@@ -86,6 +87,8 @@ static silr_status qlora_reset(silr_classifier *c, const silr_adam *adam, uint64
     q->focus = SILR_ALL_MEMBERS;
     q->adam = *adam;
     q->seed = seed;
+    for (size_t i = 0; i < c->n_table; i++)
+        q->range[i].l2 = adam->l2;
     q->held = false;
     c->members = members;
     if (!silr_mul(n, members, &all) || !(q->own = silr_alloc_aligned(all, sizeof *q->own)))
@@ -232,7 +235,7 @@ static silr_status begin_training(qlora *q, silr_error *err)
 /* Biases and norms are not pulled towards 0, as everywhere. */
 static bool decays(const silr_tuned *p)
 {
-    return p->what != SILR_TUNED_BIAS && p->rows > 1;
+    return p->what != SILR_TUNED_BIAS && (p->rows > 1 || p->part == SILR_PARTS);
 }
 
 static silr_status qlora_step(silr_classifier *c, double lr, silr_error *err)
@@ -240,28 +243,18 @@ static silr_status qlora_step(silr_classifier *c, double lr, silr_error *err)
     qlora *q = self(c);
     float *g = silr_tune_gradient(q->scorer.tune);
     silr_adamw_block block = {.params = c->params, .grad = g};
-    double sum = 0;
-    size_t n;
-    const silr_tuned *p = silr_tune_table(q->scorer.tune, &n);
+    double norm;
     silr_status st = begin_training(q, err);
 
-    for (size_t i = 0; i < c->n_params; i++)
-        sum += (double)g[i] * (double)g[i];
-    if (st == SILR_OK && !isfinite(sum))
-        st = silr_fail(err, SILR_EDOMAIN, "the gradient is not finite: lower refine.learning_rate");
-    if (st != SILR_OK) {
-        memset(g, 0, c->n_params * sizeof *g);
-        return st;
-    }
     block.m = q->m;
     block.v = q->v;
-    q->t++;
-    for (size_t i = 0; i < n; i++) {
-        const bool head = p[i].part == SILR_PARTS && p[i].what == SILR_TUNED_WEIGHT;
-        const silr_adamw_range own = {p[i].offset, p[i].rows * p[i].columns, decays(&p[i]) || head, q->adam.l2};
-        silr_adamw_step(&block, &own, 1, &q->adam, lr, q->t, 0, NULL);
-    }
-    return SILR_OK;
+    if (st == SILR_OK && !silr_adamw_step(&block, q->range, c->n_table, &q->adam, lr, q->t + 1, q->adam.clip, &norm))
+        st = silr_fail(err, SILR_EDOMAIN, "the gradient is not finite: lower refine.learning_rate");
+    if (st != SILR_OK)
+        memset(g, 0, c->n_params * sizeof *g);
+    else
+        q->t++;
+    return st;
 }
 
 static silr_status qlora_snapshot(silr_classifier *c, size_t member, silr_error *err)
@@ -399,6 +392,7 @@ static void qlora_free(silr_classifier *c)
     silr_tokens_clear(&q->batch);
     silr_free(q->begin);
     silr_free(q->table);
+    silr_free(q->range);
     silr_free(q);
 }
 
@@ -448,11 +442,12 @@ static silr_status show(qlora *q, silr_error *err)
     const silr_tuned *p = silr_tune_table(q->scorer.tune, &n);
 
     q->base.params = silr_tune_params(q->scorer.tune, &q->base.n_params);
-    if (!(q->table = silr_calloc(n, sizeof *q->table)))
+    if (!(q->table = silr_calloc(n, sizeof *q->table)) || !(q->range = silr_calloc(n, sizeof *q->range)))
         return silr_fail_memory(err);
     for (size_t i = 0; i < n; i++) {
         q->table[i] = (silr_param){.offset = p[i].offset, .count = p[i].rows * p[i].columns};
         memcpy(q->table[i].name, p[i].name, sizeof q->table[i].name);
+        q->range[i] = (silr_adamw_range){p[i].offset, q->table[i].count, decays(&p[i]), 0};
     }
     q->base.table = q->table;
     q->base.n_table = n;

@@ -321,7 +321,8 @@ static silr_train_opts options(const silr_loop *l, int iteration)
     return (silr_train_opts){
         .adam = {.beta1 = 0.9, .beta2 = l->classifier->focus ? 0.999 : 0.99, .epsilon = 1e-8,
                  .l2 = task->refine.l2,
-                 .weight_decay = l->classifier->focus ? task->refine.weight_decay : 0},
+                 .weight_decay = l->classifier->focus ? task->refine.weight_decay : 0,
+                 .clip = task->refine.clip},
         .schedule = l->classifier->focus ? SILR_LR_COSINE : SILR_LR_LINEAR,
         .learning_rate = rate,
         .steps = l->classifier->focus ? 0 : (int)task->refine.steps,

@@ -286,7 +286,7 @@ static silr_train_opts options(const silr_loop *l, int iteration)
 
     return (silr_train_opts){
         .adam = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
-                 .weight_decay = task->refine.weight_decay},
+                 .weight_decay = task->refine.weight_decay, .clip = task->refine.clip},
         .schedule = SILR_LR_COSINE,
         .learning_rate = task->refine.learning_rate > 0 ? task->refine.learning_rate
                                                          : l->classifier->rate[SILR_RECIPE_PAPER],

@@ -280,6 +280,8 @@ static const silr_knob knobs[] = {
          "Decoupled weight decay of recipe paper."),
     REAL("refine.l2", refine.l2, "recipe", 0, 1e6,
          "Ridge penalty of recipe silr (ngram 0.0003, frozen 0.01, qlora 0)."),
+    REAL("refine.clip", refine.clip, "0", 0, 1e6,
+         "qlora: a longer gradient is scaled down to this norm; 0: never."),
     REAL("refine.warmup", refine.warmup, "0.03", 0, 1,
          "Share of the steps in which the step size grows from 0 (recipe paper)."),
     WHOLE("refine.folds", refine.folds, "recipe", 1, 100,

@@ -192,6 +192,7 @@ struct silr_task {
         double learning_rate;    /* 0: the recipe's default */
         double weight_decay;     /* decoupled; paper 0.01 */
         double l2;               /* silr; by kind: ngram 0.0003, frozen 0.01, qlora 0 */
+        double clip;             /* qlora: longest gradient; 0: any */
         double warmup;           /* paper 0.03 */
         int64_t folds;           /* silr: 4, qlora 2. 1: no cross-fitting (paper) */
         int64_t label_folds;     /* certificate: 5 */

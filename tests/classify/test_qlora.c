@@ -88,7 +88,7 @@ static void make_training(training *t, int K)
     const double pi[3] = {1.0 / 3, 1.0 / 3, 1.0 / 3}, half[2] = {0.5, 0.5};
     silr_error err;
 
-    *t = (training){.o = {.adam = {0.9, 0.999, 1e-8, 0.01, 0}, .schedule = SILR_LR_COSINE, .warmup = 0.05,
+    *t = (training){.o = {.adam = {0.9, 0.999, 1e-8, 0.01, 0, 0}, .schedule = SILR_LR_COSINE, .warmup = 0.05,
                           .learning_rate = 0.01, .epochs = 4, .batch = 8, .choose = true, .by_risk = true, .seed = 9}};
     for (uint32_t i = 0; i < N; i++) {
         const bool late = i >= 36;
