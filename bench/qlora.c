@@ -120,7 +120,7 @@ static int trace(const char *model, const char *folder, int steps)
     const double theta[] = {0.8, 0.2, 0.3, 0.7}, pi[] = {0.5, 0.5};
     const silr_adam adam = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01};
     silr_engine *e;
-    silr_tune *t;
+    silr_tune *t = NULL;
     silr_risk risk;
     silr_error err;
     uint32_t *ids;
@@ -168,7 +168,7 @@ int main(int argc, char **argv)
     silr_tune_opts o = {.columns = 1, .targets = 1U << SILR_PART_Q | 1U << SILR_PART_V, .lora = {8, 4},
                         .dropout = 0.05, .train = true};
     silr_engine *e;
-    silr_tune *t;
+    silr_tune *t = NULL;
     silr_error err;
     struct rusage use;
     uint32_t *ids, *number;

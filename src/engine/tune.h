@@ -47,11 +47,12 @@ typedef struct {
     size_t memory;           /* bytes for what is kept for the way back; 0: half of what is free */
 } silr_tune_opts;
 
+typedef enum { SILR_TUNED_LORA_A, SILR_TUNED_LORA_B, SILR_TUNED_WEIGHT, SILR_TUNED_BIAS } silr_tuned_what;
 typedef struct {
     char name[64];           /* "layers.3.q.lora_a", "head.weight" */
     silr_part part;          /* of the matrix or norm; SILR_PARTS: the head */
     size_t layer;
-    enum { SILR_TUNED_LORA_A, SILR_TUNED_LORA_B, SILR_TUNED_WEIGHT, SILR_TUNED_BIAS } what;
+    silr_tuned_what what;
     size_t offset, rows, columns; /* rows x columns floats in the block */
 } silr_tuned;
 
