@@ -11,7 +11,6 @@ silr_status silr_scorer_open(silr_scorer *s, const char *path, const silr_scorer
     static const silr_pooling asked[] = {SILR_POOL_NONE, SILR_POOL_MEAN, SILR_POOL_CLS, SILR_POOL_LAST};
     const silr_engine_opts engine = {.keep = o->tune.matrices ? SILR_WEIGHTS_AS_FILED : kept[o->base]};
     silr_tune_opts tune = o->tune;
-    size_t most;
     silr_status st;
 
     *s = (silr_scorer){0};
@@ -22,10 +21,16 @@ silr_status silr_scorer_open(silr_scorer *s, const char *path, const silr_scorer
         return st;
     }
     s->words = silr_engine_tokenizer(s->engine);
-    most = silr_engine_max_tokens(s->engine);
-    s->longest = o->max_tokens ? o->max_tokens : PAPER_TOKENS;
-    s->longest = s->longest < most ? s->longest : most;
+    s->longest = silr_scorer_longest(o->max_tokens, silr_engine_spec(s->engine));
     return SILR_OK;
+}
+
+size_t silr_scorer_longest(size_t max_tokens, const silr_model_spec *s)
+{
+    const size_t most = s->max_tokens > 0 && s->max_tokens < s->positions ? s->max_tokens : s->positions;
+    const size_t want = max_tokens ? max_tokens : PAPER_TOKENS;
+
+    return want < most ? want : most;
 }
 
 void silr_scorer_clear(silr_scorer *s)

@@ -24,6 +24,8 @@ typedef struct {
 silr_status silr_scorer_open(silr_scorer *s, const char *path, const silr_scorer_opts *o,
                              silr_error *err);
 void silr_scorer_clear(silr_scorer *s);
+/* Tokens that a text may have: as asked for (0: 512), as the model bears. */
+size_t silr_scorer_longest(size_t max_tokens, const silr_model_spec *s);
 /* Adds a text's tokens: one at least. */
 silr_status silr_scorer_tokens(const silr_scorer *s, const char *text, size_t len, silr_tokens *out,
                                silr_error *err);

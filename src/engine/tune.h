@@ -87,8 +87,10 @@ silr_status silr_tune_forward(silr_tune *t, const silr_tune_batch *b, float *out
 /* Of the texts of the last forward: gradient += sum over them of dscores [n][columns] by parameters. */
 silr_status silr_tune_backward(silr_tune *t, const float *dscores, silr_error *err);
 
-/* Bytes that training will need beside the engine's weights for texts of `longest` tokens: parameters, their
- * gradient, work; what is kept comes on top, up to opts->memory. Known before anything is made. */
-size_t silr_tune_bytes(const silr_model_spec *s, const silr_tune_opts *opts, size_t longest);
+/* Bytes that training will need beside the engine's weights for batches of `tokens` tokens: parameters, their
+ * gradient and moments, work; what is kept comes on top, up to opts->memory. Known before anything is made. */
+size_t silr_tune_bytes(const silr_model_spec *s, const silr_tune_opts *opts, size_t tokens);
+/* What a batch keeps for its way back if all of it is kept. */
+size_t silr_tune_kept_bytes(const silr_model_spec *s, size_t tokens);
 
 #endif
