@@ -54,6 +54,19 @@ silr_status silr_scorer_tokens(const silr_scorer *s, const char *text, size_t le
     return st;
 }
 
+silr_status silr_scorer_texts(const silr_scorer *s, const char *const *texts, const size_t *lens, size_t n,
+                              silr_tokens *ids, size_t *start, silr_error *err)
+{
+    silr_status st = SILR_OK;
+
+    for (size_t i = 0; i < n && st == SILR_OK; i++) {
+        start[i] = ids->n;
+        st = silr_scorer_tokens(s, texts[i], lens[i], ids, err);
+    }
+    start[n] = ids->n;
+    return st;
+}
+
 /* --- names of matrices ---------------------------------------------------------------------------- */
 
 static const struct {

@@ -373,6 +373,11 @@ const silr_engine *silr_tune_engine(const silr_tune *t)
     return t->e;
 }
 
+silr_pooling silr_tune_pooling(const silr_tune *t)
+{
+    return t->pooling;
+}
+
 double silr_tune_scale(const silr_tune *t, size_t l, silr_part part)
 {
     for (size_t i = 0; i < SILR_SLOTS; i++)

@@ -68,6 +68,7 @@ float *silr_tune_params(silr_tune *t, size_t *n);
 float *silr_tune_gradient(silr_tune *t); /* [n] */
 const silr_tuned *silr_tune_table(const silr_tune *t, size_t *n);
 const silr_engine *silr_tune_engine(const silr_tune *t);
+silr_pooling silr_tune_pooling(const silr_tune *t); /* in force: not NONE */
 double silr_tune_scale(const silr_tune *t, size_t layer, silr_part part); /* of its LoRA; 0: it has none */
 
 typedef struct {
