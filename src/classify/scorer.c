@@ -22,6 +22,7 @@ silr_status silr_scorer_open(silr_scorer *s, const char *path, const silr_scorer
         return st;
     }
     s->words = silr_engine_tokenizer(s->engine);
+    s->columns = tune.columns;
     most = silr_engine_max_tokens(s->engine);
     s->longest = o->max_tokens ? o->max_tokens : PAPER_TOKENS;
     s->longest = s->longest < most ? s->longest : most;
