@@ -21,6 +21,7 @@
 #define SILR_CLASSIFY_H
 
 #include "corpus/corpus.h"
+#include "dist/dist.h"
 #include "risk/risk.h"
 
 typedef struct {
@@ -96,6 +97,8 @@ silr_status silr_classifier_new(silr_classifier **out, const silr_task *task, co
  * kinds that need none. Known without making one. */
 silr_status silr_classifier_identity(silr_sha256 *out, const silr_task *task, silr_error *err);
 void silr_classifier_free(silr_classifier *c);
+/* Fine-tuning by all ranks. */
+extern const silr_trade silr_qlora_trade;
 
 /* --- a saved classifier: silr_model of silr.h, and what the report asks of it ---------------- */
 

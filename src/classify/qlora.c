@@ -5,10 +5,10 @@
  * engine's block holds one of them, the others wait beside it. Each is a fresh start from the
  * base (reset), with its own step count and moments while it is trained.
  *
- * The work on a batch is done by a tuner. Dropout is drawn by (seed, iteration, member, step), text
- * and place, whoever does it and in how many parts. */
+ * The work on a batch is done by a tuner, or by one on each rank (qlora_crew.h). Dropout is drawn by (seed,
+ * iteration, member, step), text and place, whoever does it and in how many parts. */
 #include "classify/qlora.h"
-#include "classify/tuner.h"
+#include "classify/qlora_crew.h"
 
 #include <string.h>
 
@@ -17,6 +17,8 @@
 typedef struct {
     silr_classifier base;
     silr_tuner tuner;
+    silr_qlora_crew *crew; /* NULL: there are no other ranks */
+    enum { NOTHING, PARAMS, ALL } unsent; /* that the crew does not have: parameters; moments too */
     silr_qlora_data saved;
     double dropout;
     uint32_t *ids; /* of all texts, one behind the other */
@@ -45,6 +47,12 @@ static qlora *self(silr_classifier *c)
 
 /* --- members ----------------------------------------------------------------------------------------- */
 
+/* The engine's parameters are others than the last step left. */
+static void changed(qlora *q)
+{
+    q->unsent = q->unsent == ALL ? ALL : PARAMS;
+}
+
 /* Puts a member's parameters where the engine reads them. */
 static void take_turn(qlora *q, size_t member)
 {
@@ -56,6 +64,7 @@ static void take_turn(qlora *q, size_t member)
         memcpy(q->own + q->present * n, q->base.params, n * sizeof *q->own);
     memcpy(q->base.params, q->own + member * n, n * sizeof *q->own);
     q->present = member;
+    changed(q);
 }
 
 static size_t count(const qlora *q)
@@ -80,6 +89,7 @@ static silr_status qlora_reset(silr_classifier *c, const silr_adam *adam, uint64
     q->own = NULL;
     q->present = q->trained = q->kept_of = NOBODY;
     q->focus = SILR_ALL_MEMBERS;
+    q->unsent = PARAMS;
     q->adam = *adam;
     q->seed = seed;
     silr_tuner_drop_gradient(&q->tuner); /* of a training that was stopped */
@@ -144,6 +154,28 @@ static silr_tune_batch texts_of(const qlora *q, const uint32_t *docs)
                              .key = step_key(q)};
 }
 
+/* All ranks compute with the same parameters. */
+static silr_status in_step(qlora *q, silr_error *err)
+{
+    silr_status st;
+
+    if (!q->crew || q->unsent == NOTHING)
+        return SILR_OK;
+    if ((st = silr_qlora_crew_share(q->crew, q->unsent == ALL, err)) == SILR_OK)
+        q->unsent = NOTHING;
+    return st;
+}
+
+static silr_status forward(qlora *q, const silr_tune_batch *b, float *out, silr_error *err)
+{
+    const silr_status st = in_step(q, err);
+
+    if (st != SILR_OK)
+        return st;
+    return q->crew ? silr_qlora_crew_forward(q->crew, b, q->base.training, out, err)
+                   : silr_tuner_forward(&q->tuner, b, q->base.training, out, err);
+}
+
 static silr_status qlora_forward(silr_classifier *c, const uint32_t *docs, size_t n, float *scores,
                                  silr_error *err)
 {
@@ -155,7 +187,7 @@ static silr_status qlora_forward(silr_classifier *c, const uint32_t *docs, size_
     for (size_t i = 0; i < count(q) && st == SILR_OK; i++) {
         const silr_tune_batch b = texts_of(q, docs);
         take_turn(q, member_at(q, i));
-        st = silr_tuner_forward(&q->tuner, &b, c->training, out, err);
+        st = forward(q, &b, out, err);
         for (size_t r = 0; out != scores && r < n && st == SILR_OK; r++)
             memcpy(scores + r * width + i * columns, out + r * columns, columns * sizeof *out);
     }
@@ -171,7 +203,8 @@ static silr_status qlora_backward(silr_classifier *c, const uint32_t *docs, size
     const silr_tune_batch b = texts_of(q, docs);
 
     SILR_ASSERT(q->focus != SILR_ALL_MEMBERS && q->present == q->focus && c->training && n == b.n);
-    return silr_tuner_backward(&q->tuner, &b, dscores, err);
+    return q->crew ? silr_qlora_crew_backward(q->crew, dscores, err)
+                   : silr_tuner_backward(&q->tuner, &b, dscores, err);
 }
 
 /* The member in focus is the one that is trained: moments of another are of no use to it. */
@@ -185,7 +218,8 @@ static silr_status qlora_step(silr_classifier *c, double lr, silr_error *err)
         q->t = 0;
     }
     if (st == SILR_OK)
-        st = silr_tuner_step(&q->tuner, &q->adam, lr, q->t, err);
+        st = q->crew ? silr_qlora_crew_step(q->crew, &q->adam, lr, q->t, err)
+                     : silr_tuner_step(&q->tuner, &q->adam, lr, q->t, err);
     q->t += st == SILR_OK;
     return st;
 }
@@ -210,6 +244,7 @@ static silr_status qlora_restore(silr_classifier *c, size_t member, silr_error *
     SILR_ASSERT(q->kept_of == member_at(q, member));
     take_turn(q, q->kept_of);
     memcpy(c->params, q->kept, c->n_params * sizeof *q->kept);
+    changed(q);
     return SILR_OK;
 }
 
@@ -265,6 +300,7 @@ static silr_status qlora_state_set(silr_classifier *c, const void *bytes, size_t
     q->trained = (size_t)h.trained;
     q->t = h.t;
     q->kept_of = (size_t)h.kept_of;
+    q->unsent = h.trained != NOBODY ? ALL : PARAMS;
     if (h.trained != NOBODY) {
         memcpy(q->tuner.m, at, one);
         memcpy(q->tuner.v, at + one, one);
@@ -308,6 +344,7 @@ static void qlora_free(silr_classifier *c)
 {
     qlora *q = self(c);
 
+    silr_qlora_crew_free(q->crew);
     silr_tuner_clear(&q->tuner);
     silr_qlora_clear(&q->saved);
     silr_free(q->ids);
@@ -393,6 +430,7 @@ silr_status silr_qlora_new(silr_classifier **out, const silr_scorer_opts *o,
     q->focus = SILR_ALL_MEMBERS;
     q->dropout = o->tune.dropout;
     mine.tune.columns = K == 2 ? 1 : (size_t)K;
+    mine.tune.sharers = (size_t)silr_dist_here();
     if ((st = silr_tuner_open(&q->tuner, base->place, &mine, err)) != SILR_OK ||
         (st = describe(q, o, base, K, classes, err)) != SILR_OK ||
         (st = tokenise(q, get, ctx, n, err)) != SILR_OK)
@@ -403,7 +441,9 @@ silr_status silr_qlora_new(silr_classifier **out, const silr_scorer_opts *o,
         .backward = qlora_backward, .step = qlora_step, .snapshot = qlora_snapshot,
         .restore = qlora_restore, .focus = qlora_focus, .state_get = qlora_state_get,
         .state_set = qlora_state_set, .save = qlora_save, .free = qlora_free};
-    if ((st = show(q, err)) != SILR_OK)
+    if ((st = show(q, err)) != SILR_OK ||
+        (silr_dist_size() > 1 &&
+         (st = silr_qlora_crew_open(&q->crew, &q->tuner, base, &mine, err)) != SILR_OK))
         goto done;
     *out = &q->base;
     q = NULL;
