@@ -21,6 +21,7 @@
 #define SILR_CLASSIFY_H
 
 #include "corpus/corpus.h"
+#include "dist/dist.h"
 #include "formats/formats.h"
 #include "risk/risk.h"
 
@@ -102,6 +103,8 @@ void silr_classifier_free(silr_classifier *c);
  * (what is not is computed again). Known before anything is loaded. SILR_EINPUT: classifier.targets. */
 silr_status silr_classifier_memory(size_t *training, size_t *kept, const silr_task *task,
                                    const silr_weights *w, silr_error *err);
+/* Fine-tuning by all ranks. */
+extern const silr_trade silr_qlora_trade;
 
 /* --- a saved classifier: silr_model of silr.h, and what the report asks of it ---------------- */
 

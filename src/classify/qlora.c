@@ -5,20 +5,20 @@
  * engine's block holds one of them, the others wait beside it. Each is a fresh start from the
  * base (reset), with its own step count and moments while it is trained.
  *
- * A batch whose activations do not fit at once is scored first without keeping any, and then goes
- * forward and back in parts: dropout is drawn by (seed, iteration, member, step), text and place, so
- * that the parts see what the whole saw, and the gradient is the same sum. */
+ * The work on a batch is done by a tuner, or by one on each rank (qlora_crew.h). Dropout is drawn by (seed,
+ * iteration, member, step), text and place, whoever does it and in how many parts. */
 #include "classify/qlora.h"
-#include "classify/adamw.h"
+#include "classify/qlora_crew.h"
 
-#include <math.h>
 #include <string.h>
 
 #define NOBODY SIZE_MAX
 
 typedef struct {
     silr_classifier base;
-    silr_scorer scorer;
+    silr_tuner tuner;
+    silr_qlora_crew *crew; /* NULL: there are no other ranks */
+    enum { NOTHING, PARAMS, ALL } unsent; /* that the crew does not have: parameters; moments too */
     silr_qlora_data saved;
     double dropout;
     uint32_t *ids; /* of all texts, one behind the other */
@@ -32,15 +32,12 @@ typedef struct {
     /* Of the member in training. */
     size_t trained;  /* NOBODY: none yet */
     uint64_t t;      /* its steps */
-    float *m, *v;    /* moments */
     float *kept;     /* snapshot */
     size_t kept_of;
 
-    silr_tokens batch; /* tokens of a call */
-    size_t *begin, begin_cap;
-    bool held;       /* the last forward's activations are those of the batch */
+    silr_tokens batch; /* tokens of the last forward's texts */
+    size_t *begin, begin_cap, n_batch;
     silr_param *table;
-    silr_adamw_range *range; /* [n_table] */
 } qlora;
 
 static qlora *self(silr_classifier *c)
@@ -49,6 +46,12 @@ static qlora *self(silr_classifier *c)
 }
 
 /* --- members ----------------------------------------------------------------------------------------- */
+
+/* The engine's parameters are others than the last step left. */
+static void changed(qlora *q)
+{
+    q->unsent = q->unsent == ALL ? ALL : PARAMS;
+}
 
 /* Puts a member's parameters where the engine reads them. */
 static void take_turn(qlora *q, size_t member)
@@ -61,6 +64,7 @@ static void take_turn(qlora *q, size_t member)
         memcpy(q->own + q->present * n, q->base.params, n * sizeof *q->own);
     memcpy(q->base.params, q->own + member * n, n * sizeof *q->own);
     q->present = member;
+    changed(q);
 }
 
 static size_t count(const qlora *q)
@@ -85,16 +89,15 @@ static silr_status qlora_reset(silr_classifier *c, const silr_adam *adam, uint64
     q->own = NULL;
     q->present = q->trained = q->kept_of = NOBODY;
     q->focus = SILR_ALL_MEMBERS;
+    q->unsent = PARAMS;
     q->adam = *adam;
     q->seed = seed;
-    for (size_t i = 0; i < c->n_table; i++)
-        q->range[i].l2 = adam->l2;
-    q->held = false;
+    silr_tuner_drop_gradient(&q->tuner); /* of a training that was stopped */
     c->members = members;
     if (!silr_mul(n, members, &all) || !(q->own = silr_alloc_aligned(all, sizeof *q->own)))
         return silr_fail_memory(err);
     for (size_t i = 0; i < members; i++) {
-        silr_tune_draw(q->scorer.tune, seed + (uint64_t)i);
+        silr_tune_draw(q->tuner.scorer.tune, seed + (uint64_t)i);
         memcpy(q->own + i * n, c->params, n * sizeof *q->own);
     }
     return SILR_OK;
@@ -107,7 +110,6 @@ static silr_status qlora_focus(silr_classifier *c, size_t member, silr_error *er
     (void)err;
     SILR_ASSERT(member == SILR_ALL_MEMBERS || member < c->members);
     q->focus = member;
-    q->held = false;
     return SILR_OK;
 }
 
@@ -132,6 +134,7 @@ static silr_status gather(qlora *q, const uint32_t *docs, size_t n, silr_error *
         q->batch.n += len;
     }
     q->begin[n] = q->batch.n;
+    q->n_batch = n;
     return SILR_OK;
 }
 
@@ -143,11 +146,34 @@ static uint64_t step_key(const qlora *q)
     return silr_hash64(what, sizeof what, SILR_RNG_DROPOUT);
 }
 
-static silr_tune_batch texts_of(const qlora *q, const uint32_t *docs, size_t from, size_t n)
+/* The texts that were gathered. */
+static silr_tune_batch texts_of(const qlora *q, const uint32_t *docs)
 {
-    return (silr_tune_batch){.ids = q->batch.id, .start = q->begin + from, .n = n,
-                             .number = q->base.training && q->dropout > 0 ? docs + from : NULL,
+    return (silr_tune_batch){.ids = q->batch.id, .start = q->begin, .n = q->n_batch,
+                             .number = q->base.training && q->dropout > 0 ? docs : NULL,
                              .key = step_key(q)};
+}
+
+/* All ranks compute with the same parameters. */
+static silr_status in_step(qlora *q, silr_error *err)
+{
+    silr_status st;
+
+    if (!q->crew || q->unsent == NOTHING)
+        return SILR_OK;
+    if ((st = silr_qlora_crew_share(q->crew, q->unsent == ALL, err)) == SILR_OK)
+        q->unsent = NOTHING;
+    return st;
+}
+
+static silr_status forward(qlora *q, const silr_tune_batch *b, float *out, silr_error *err)
+{
+    const silr_status st = in_step(q, err);
+
+    if (st != SILR_OK)
+        return st;
+    return q->crew ? silr_qlora_crew_forward(q->crew, b, q->base.training, out, err)
+                   : silr_tuner_forward(&q->tuner, b, q->base.training, out, err);
 }
 
 static silr_status qlora_forward(silr_classifier *c, const uint32_t *docs, size_t n, float *scores,
@@ -158,14 +184,10 @@ static silr_status qlora_forward(silr_classifier *c, const uint32_t *docs, size_
     float *out = width > columns ? silr_alloc(n + 1, columns * sizeof *out) : scores;
     silr_status st = out ? gather(q, docs, n, err) : silr_fail_memory(err);
 
-    q->held = false;
     for (size_t i = 0; i < count(q) && st == SILR_OK; i++) {
-        const silr_tune_batch b = texts_of(q, docs, 0, n);
-        const bool keep = c->training && silr_tune_fits(q->scorer.tune, q->begin, n) == n;
+        const silr_tune_batch b = texts_of(q, docs);
         take_turn(q, member_at(q, i));
-        st = keep ? silr_tune_forward(q->scorer.tune, &b, out, err)
-                  : silr_tune_scores(q->scorer.tune, &b, out, err);
-        q->held = keep;
+        st = forward(q, &b, out, err);
         for (size_t r = 0; out != scores && r < n && st == SILR_OK; r++)
             memcpy(scores + r * width + i * columns, out + r * columns, columns * sizeof *out);
     }
@@ -174,86 +196,31 @@ static silr_status qlora_forward(silr_classifier *c, const uint32_t *docs, size_
     return st;
 }
 
-/* In parts, each forward again and back; a part whose texts count for nothing is left out. */
-static silr_status back_in_parts(qlora *q, const uint32_t *docs, size_t n, const float *dscores,
-                                 silr_error *err)
-{
-    const size_t columns = (size_t)q->base.columns;
-    float *again = silr_alloc(n + 1, columns * sizeof *again);
-    silr_status st = again ? SILR_OK : silr_fail_memory(err);
-
-    for (size_t at = 0, part; at < n && st == SILR_OK; at += part) {
-        bool counts = false;
-        part = silr_tune_fits(q->scorer.tune, q->begin + at, n - at);
-        for (size_t i = at * columns; i < (at + part) * columns; i++)
-            counts = counts || dscores[i] < 0 || dscores[i] > 0;
-        const silr_tune_batch b = texts_of(q, docs, at, part);
-        if (counts && (st = silr_tune_forward(q->scorer.tune, &b, again, err)) == SILR_OK)
-            st = silr_tune_backward(q->scorer.tune, dscores + at * columns, err);
-    }
-    silr_free(again);
-    return st;
-}
-
 static silr_status qlora_backward(silr_classifier *c, const uint32_t *docs, size_t n,
                                   const float *dscores, silr_error *err)
 {
     qlora *q = self(c);
-    silr_status st = SILR_OK;
+    const silr_tune_batch b = texts_of(q, docs);
 
-    SILR_ASSERT(q->focus != SILR_ALL_MEMBERS && q->present == q->focus && c->training);
-    if (q->held)
-        st = silr_tune_backward(q->scorer.tune, dscores, err);
-    else if ((st = gather(q, docs, n, err)) == SILR_OK)
-        st = back_in_parts(q, docs, n, dscores, err);
-    q->held = false;
-    return st;
+    SILR_ASSERT(q->focus != SILR_ALL_MEMBERS && q->present == q->focus && c->training && n == b.n);
+    return q->crew ? silr_qlora_crew_backward(q->crew, dscores, err)
+                   : silr_tuner_backward(&q->tuner, &b, dscores, err);
 }
-
-/* --- a step ---------------------------------------------------------------------------------------------- */
 
 /* The member in focus is the one that is trained: moments of another are of no use to it. */
-static silr_status begin_training(qlora *q, silr_error *err)
-{
-    const size_t n = q->base.n_params;
-
-    if (!q->m && (!(q->m = silr_alloc_aligned(n, sizeof *q->m)) ||
-                  !(q->v = silr_alloc_aligned(n, sizeof *q->v)))) {
-        silr_free(q->m);
-        q->m = NULL;
-        return silr_fail_memory(err);
-    }
-    if (q->trained == q->focus)
-        return SILR_OK;
-    memset(q->m, 0, n * sizeof *q->m);
-    memset(q->v, 0, n * sizeof *q->v);
-    q->trained = q->focus;
-    q->t = 0;
-    return SILR_OK;
-}
-
-/* Biases and norms are not pulled towards 0, as everywhere. */
-static bool decays(const silr_tuned *p)
-{
-    return p->what != SILR_TUNED_BIAS && (p->rows > 1 || p->part == SILR_PARTS);
-}
-
 static silr_status qlora_step(silr_classifier *c, double lr, silr_error *err)
 {
     qlora *q = self(c);
-    float *g = silr_tune_gradient(q->scorer.tune);
-    silr_adamw_block block = {.params = c->params, .grad = g};
-    double norm;
-    silr_status st = begin_training(q, err);
+    silr_status st = silr_tuner_moments(&q->tuner, err);
 
-    block.m = q->m;
-    block.v = q->v;
-    if (st == SILR_OK && !silr_adamw_step(&block, q->range, c->n_table, &q->adam, lr, q->t + 1, q->adam.clip, &norm))
-        st = silr_fail(err, SILR_EDOMAIN, "the gradient is not finite: lower refine.learning_rate");
-    if (st != SILR_OK)
-        memset(g, 0, c->n_params * sizeof *g);
-    else
-        q->t++;
+    if (st == SILR_OK && q->trained != q->focus) {
+        q->trained = q->focus;
+        q->t = 0;
+    }
+    if (st == SILR_OK)
+        st = q->crew ? silr_qlora_crew_step(q->crew, &q->adam, lr, q->t, err)
+                     : silr_tuner_step(&q->tuner, &q->adam, lr, q->t, err);
+    q->t += st == SILR_OK;
     return st;
 }
 
@@ -277,6 +244,7 @@ static silr_status qlora_restore(silr_classifier *c, size_t member, silr_error *
     SILR_ASSERT(q->kept_of == member_at(q, member));
     take_turn(q, q->kept_of);
     memcpy(c->params, q->kept, c->n_params * sizeof *q->kept);
+    changed(q);
     return SILR_OK;
 }
 
@@ -289,7 +257,7 @@ typedef struct {
 static silr_status qlora_state_get(silr_classifier *c, silr_buf *out, silr_error *err)
 {
     qlora *q = self(c);
-    const size_t n = c->n_params;
+    const size_t n = c->n_params, one = n * sizeof *q->own;
     const state_head h = {c->members, n, q->t, q->trained, q->kept_of};
 
     if (q->present != NOBODY)
@@ -298,8 +266,8 @@ static silr_status qlora_state_get(silr_classifier *c, silr_buf *out, silr_error
     silr_buf_add(out, &h, sizeof h);
     silr_buf_add(out, q->own, c->members * n * sizeof *q->own);
     if (q->trained != NOBODY) {
-        silr_buf_add(out, q->m, n * sizeof *q->m);
-        silr_buf_add(out, q->v, n * sizeof *q->v);
+        silr_buf_add(out, q->tuner.m, one);
+        silr_buf_add(out, q->tuner.v, one);
     }
     if (q->kept_of != NOBODY)
         silr_buf_add(out, q->kept, n * sizeof *q->kept);
@@ -311,7 +279,6 @@ static silr_status qlora_state_set(silr_classifier *c, const void *bytes, size_t
     qlora *q = self(c);
     const size_t n = c->n_params, one = n * sizeof *q->own;
     const char *at = bytes;
-    const size_t focus = q->focus;
     state_head h;
     silr_status st;
 
@@ -323,13 +290,8 @@ static silr_status qlora_state_set(silr_classifier *c, const void *bytes, size_t
         len != sizeof h + (c->members + (h.trained != NOBODY ? 2 : 0) + (h.kept_of != NOBODY)) * one)
         return silr_fail(err, SILR_EINPUT, "the checkpoint is of another model");
     at += sizeof h;
-    if (h.trained != NOBODY) {
-        q->focus = (size_t)h.trained;
-        st = begin_training(q, err);
-        q->focus = focus;
-        if (st != SILR_OK)
-            return st;
-    }
+    if (h.trained != NOBODY && (st = silr_tuner_moments(&q->tuner, err)) != SILR_OK)
+        return st;
     if (h.kept_of != NOBODY && !q->kept && !(q->kept = silr_alloc_aligned(n, sizeof *q->kept)))
         return silr_fail_memory(err);
     memcpy(q->own, at, c->members * one);
@@ -338,9 +300,10 @@ static silr_status qlora_state_set(silr_classifier *c, const void *bytes, size_t
     q->trained = (size_t)h.trained;
     q->t = h.t;
     q->kept_of = (size_t)h.kept_of;
+    q->unsent = h.trained != NOBODY ? ALL : PARAMS;
     if (h.trained != NOBODY) {
-        memcpy(q->m, at, one);
-        memcpy(q->v, at + one, one);
+        memcpy(q->tuner.m, at, one);
+        memcpy(q->tuner.v, at + one, one);
         at += 2 * one;
     }
     if (h.kept_of != NOBODY)
@@ -368,7 +331,7 @@ static silr_status qlora_save(silr_classifier *c, const char *dir, const double 
         out.A[i] = A[i] / blends;
     if (st == SILR_OK) {
         memcpy(out.b, b, columns * sizeof *out.b);
-        st = silr_qlora_write(&out, q->scorer.tune, q->dropout, dir, err);
+        st = silr_qlora_write(&out, q->tuner.scorer.tune, q->dropout, dir, err);
     }
     silr_free(out.A);
     silr_free(out.b);
@@ -381,18 +344,16 @@ static void qlora_free(silr_classifier *c)
 {
     qlora *q = self(c);
 
-    silr_scorer_clear(&q->scorer);
+    silr_qlora_crew_free(q->crew);
+    silr_tuner_clear(&q->tuner);
     silr_qlora_clear(&q->saved);
     silr_free(q->ids);
     silr_free(q->start);
     silr_free(q->own);
-    silr_free(q->m);
-    silr_free(q->v);
     silr_free(q->kept);
     silr_tokens_clear(&q->batch);
     silr_free(q->begin);
     silr_free(q->table);
-    silr_free(q->range);
     silr_free(q);
 }
 
@@ -408,7 +369,7 @@ static silr_status tokenise(qlora *q, silr_text_get get, const void *ctx, size_t
         const char *text = get(ctx, i, &len);
         q->start[i] = ids.n;
         st = silr_cancelled() ? silr_fail(err, SILR_ECANCEL, "stopped while texts were cut into tokens")
-                              : silr_scorer_tokens(&q->scorer, text, len, &ids, err);
+                              : silr_scorer_tokens(&q->tuner.scorer, text, len, &ids, err);
     }
     q->start[n] = ids.n;
     q->ids = ids.id; /* on failure too: it is ours to free */
@@ -423,7 +384,7 @@ static silr_status describe(qlora *q, const silr_scorer_opts *o, const silr_enco
 
     *d = (silr_qlora_data){.K = K, .columns = K == 2 ? 1 : K, .form = o->base,
                            .full = o->tune.matrices, .base = {.model = base->model}};
-    d->base.opts = (silr_encoder_opts){.pooling = o->pooling, .max_tokens = q->scorer.longest};
+    d->base.opts = (silr_encoder_opts){.pooling = o->pooling, .max_tokens = q->tuner.scorer.longest};
     d->base.name = silr_strdup(base->name);
     d->base.place = silr_strdup(base->place);
     d->classes = silr_calloc((size_t)K, sizeof *d->classes);
@@ -439,15 +400,15 @@ static silr_status describe(qlora *q, const silr_scorer_opts *o, const silr_enco
 static silr_status show(qlora *q, silr_error *err)
 {
     size_t n;
-    const silr_tuned *p = silr_tune_table(q->scorer.tune, &n);
+    const silr_tuned *p = silr_tune_table(q->tuner.scorer.tune, &n);
 
-    q->base.params = silr_tune_params(q->scorer.tune, &q->base.n_params);
-    if (!(q->table = silr_calloc(n, sizeof *q->table)) || !(q->range = silr_calloc(n, sizeof *q->range)))
+    q->base.params = q->tuner.params;
+    q->base.n_params = q->tuner.n_params;
+    if (!(q->table = silr_calloc(n, sizeof *q->table)))
         return silr_fail_memory(err);
     for (size_t i = 0; i < n; i++) {
         q->table[i] = (silr_param){.offset = p[i].offset, .count = p[i].rows * p[i].columns};
         memcpy(q->table[i].name, p[i].name, sizeof q->table[i].name);
-        q->range[i] = (silr_adamw_range){p[i].offset, q->table[i].count, decays(&p[i]), 0};
     }
     q->base.table = q->table;
     q->base.n_table = n;
@@ -469,8 +430,8 @@ silr_status silr_qlora_new(silr_classifier **out, const silr_scorer_opts *o,
     q->focus = SILR_ALL_MEMBERS;
     q->dropout = o->tune.dropout;
     mine.tune.columns = K == 2 ? 1 : (size_t)K;
-    mine.tune.train = true;
-    if ((st = silr_scorer_open(&q->scorer, base->place, &mine, err)) != SILR_OK ||
+    mine.tune.sharers = (size_t)silr_dist_here();
+    if ((st = silr_tuner_open(&q->tuner, base->place, &mine, err)) != SILR_OK ||
         (st = describe(q, o, base, K, classes, err)) != SILR_OK ||
         (st = tokenise(q, get, ctx, n, err)) != SILR_OK)
         goto done;
@@ -480,7 +441,9 @@ silr_status silr_qlora_new(silr_classifier **out, const silr_scorer_opts *o,
         .backward = qlora_backward, .step = qlora_step, .snapshot = qlora_snapshot,
         .restore = qlora_restore, .focus = qlora_focus, .state_get = qlora_state_get,
         .state_set = qlora_state_set, .save = qlora_save, .free = qlora_free};
-    if ((st = show(q, err)) != SILR_OK)
+    if ((st = show(q, err)) != SILR_OK ||
+        (silr_dist_size() > 1 &&
+         (st = silr_qlora_crew_open(&q->crew, &q->tuner, base, &mine, err)) != SILR_OK))
         goto done;
     *out = &q->base;
     q = NULL;

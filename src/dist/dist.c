@@ -6,7 +6,7 @@
 
 enum { PIECE = 4 << 20 };
 
-silr_dist_job silr_dist = {.size = 1, .piece = PIECE};
+silr_dist_job silr_dist = {.size = 1, .piece = PIECE, .here = 1};
 
 int silr_dist_rank(void)
 {
@@ -16,6 +16,11 @@ int silr_dist_rank(void)
 int silr_dist_size(void)
 {
     return silr_dist.size;
+}
+
+int silr_dist_here(void)
+{
+    return silr_dist.here;
 }
 
 const char *silr_dist_about(void)
@@ -130,5 +135,5 @@ void silr_dist_end(void)
     if (silr_dist.broken)
         silr_dist.plugin->stop();
     silr_dist.plugin->end();
-    silr_dist = (silr_dist_job){.size = 1, .piece = PIECE};
+    silr_dist = (silr_dist_job){.size = 1, .piece = PIECE, .here = 1};
 }

@@ -51,6 +51,8 @@ int silr_dist_size(void);
 const char *silr_dist_about(void);   /* "Open MPI v4.1.4"; NULL: not in a job */
 /* Threads of this rank while all work. wanted > 0: itself. */
 int silr_dist_threads(int wanted);
+/* Ranks on this one's machine, itself counted: they share its memory. */
+int silr_dist_here(void);
 /* Whether silr_dist_start could load MPI here, without joining anything: for `silr doctor`. *about,
  * yours: library and plugin, or what is in the way; NULL: no memory. */
 bool silr_dist_possible(char **about);

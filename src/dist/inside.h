@@ -12,6 +12,7 @@ typedef struct {
     bool broken; /* a call failed: ranks may be at different places, nothing can be sent any more */
     size_t piece;
     int threads; /* while all ranks work; 0: all there are */
+    int here;    /* ranks on this machine */
 } silr_dist_job;
 extern silr_dist_job silr_dist;
 
@@ -30,7 +31,7 @@ int silr_dist_expected(void);
 /* Rank 0: sends the others home. */
 void silr_dist_dismiss(void);
 
-/* Sets silr_dist.threads, so that the ranks of a machine share its processors. */
+/* Sets silr_dist.threads, so that the ranks of a machine share its processors, and how many they are. */
 silr_status silr_dist_divide_processors(silr_error *err);
 
 #endif

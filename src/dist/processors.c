@@ -62,6 +62,9 @@ silr_status silr_dist_divide_processors(silr_error *err)
         st = silr_dist_check(silr_dist.plugin->all_gather(&mine, all, sizeof mine), err);
     if (st == SILR_OK) {
         silr_dist.threads = my_part(all, &mine);
+        silr_dist.here = 0;
+        for (int r = 0; r < silr_dist.size; r++)
+            silr_dist.here += strcmp(all[r].machine, mine.machine) == 0;
         if (silr_dist.rank != 0) { /* which never works alone */
             silr_threads_limit(silr_dist.threads);
             omp_set_num_threads(silr_threads(0));

@@ -309,7 +309,7 @@ silr_status silr_tune_new(silr_tune **out, silr_engine *e, const silr_tune_opts 
     *t = (silr_tune){.e = e, .opts = *opts, .pooling = pooling_of(e->spec, opts),
                      .embedding = e->embedding, .final = e->final};
     if (t->opts.memory == 0)
-        t->opts.memory = silr_free_memory() / 2;
+        t->opts.memory = silr_free_memory() / 2 / (opts->sharers ? opts->sharers : 1);
     if (!(t->layers = silr_alloc(layers, sizeof *t->layers)) ||
         !(t->slot = silr_calloc(layers * SILR_SLOTS, sizeof *t->slot)) ||
         !(t->kept = silr_calloc(layers, sizeof *t->kept))) {
