@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Beyond this, keeping more saves less than a sixth of a step. */
+static const size_t ENOUGH = (size_t)3 << 30;
+
 static const struct {
     silr_part part;
     silr_group group;
@@ -308,8 +311,10 @@ silr_status silr_tune_new(silr_tune **out, silr_engine *e, const silr_tune_opts 
         return silr_fail_memory(err);
     *t = (silr_tune){.e = e, .opts = *opts, .pooling = pooling_of(e->spec, opts),
                      .embedding = e->embedding, .final = e->final};
-    if (t->opts.memory == 0)
+    if (t->opts.memory == 0) {
         t->opts.memory = silr_free_memory() / 2 / (opts->sharers ? opts->sharers : 1);
+        t->opts.memory = t->opts.memory < ENOUGH ? t->opts.memory : ENOUGH;
+    }
     if (!(t->layers = silr_alloc(layers, sizeof *t->layers)) ||
         !(t->slot = silr_calloc(layers * SILR_SLOTS, sizeof *t->slot)) ||
         !(t->kept = silr_calloc(layers, sizeof *t->kept))) {
