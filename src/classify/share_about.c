@@ -114,7 +114,7 @@ static void add_meaning(silr_buf *b, const silr_sharing *s)
 
 static void add_base(silr_buf *b, const silr_sharing *s)
 {
-    static const char *const forms[] = {"4-bit NF4 with double quantisation", "32-bit floats", "as in its file"};
+    static const char *const forms[] = {"as 4-bit NF4 with double quantisation", "as 32-bit floats", "as its file has it"};
 
     if (!adapter(s)) {
         silr_buf_puts(b, "\nThe weights are those that the classifier was trained with: the base ");
@@ -125,7 +125,7 @@ static void add_base(silr_buf *b, const silr_sharing *s)
                              "model, or copy its tokenizer files into this folder.\n");
         return;
     }
-    silr_buf_printf(b, "\nThe base was kept in %s while the adapter was trained. On other weights of the\n"
+    silr_buf_printf(b, "\nThe base was kept %s while the adapter was trained. On other weights of the\n"
                        "same model the scores are near, not equal; a merged export has the very weights.\n",
                     forms[s->m->about.form]);
     if (!s->folder)

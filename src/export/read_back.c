@@ -93,6 +93,7 @@ static silr_status compare_rows(const silr_run_labels *l, silr_export_form form,
     const silr_format format = form == SILR_EXPORT_JSONL ? SILR_FORMAT_JSONL : SILR_FORMAT_CSV;
     silr_rows *rows = NULL;
     silr_row row;
+    silr_error why = {0};
     silr_status st = silr_rows_open(&rows, path, format, err);
     int got = 0;
 
@@ -100,14 +101,15 @@ static silr_status compare_rows(const silr_run_labels *l, silr_export_form form,
         const char *what;
         if (silr_rows_leave_out(l, form, i))
             continue;
-        if ((got = silr_rows_next(rows, &row, err)) < 0)
-            st = (silr_status)got;
+        if ((got = silr_rows_next(rows, &row, &why)) < 0)
+            st = got == SILR_ENOMEM ? silr_fail_memory(err)
+                                    : silr_fail(err, SILR_EBUG, "cannot be read back, nothing was exported: %s", why.text);
         else if (got == 0)
             st = silr_fail(err, SILR_EBUG, "%s: has fewer rows than were written; nothing was exported", path);
         else if ((what = form == SILR_EXPORT_CLEANLAB ? wrong_in_cleanlab(l, i, &row) : wrong_in_row(l, i, &row)))
             st = differs(path, l, i, what, err);
     }
-    if (st == SILR_OK && silr_rows_next(rows, &row, err) != 0)
+    if (st == SILR_OK && silr_rows_next(rows, &row, &why) != 0)
         st = silr_fail(err, SILR_EBUG, "%s: has more rows than were written; nothing was exported", path);
     silr_rows_close(rows);
     return st;

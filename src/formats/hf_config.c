@@ -288,8 +288,10 @@ static silr_status put_decoder(silr_buf *b, const silr_weights *base, silr_error
     put_rope(b, &s);
     put_window(b, &s);
     if (gemma) {
-        scalar = fabs(scalar - floor(scalar + 0.5)) < 1e-6 * scalar ? floor(scalar + 0.5) : scalar;
-        put_number(b, "query_pre_attn_scalar", scalar);
+        if (fabs(scalar - floor(scalar + 0.5)) < 1e-6 * scalar) /* transformers wants it whole */
+            put_size(b, "query_pre_attn_scalar", (size_t)(scalar + 0.5));
+        else
+            put_number(b, "query_pre_attn_scalar", scalar);
         put_cap(b, "attn_logit_softcapping", s.attention_cap);
         put_cap(b, "final_logit_softcapping", s.logit_cap);
     }

@@ -11,7 +11,7 @@
 #include "classify/model.h"
 #include "classify/qlora.h"
 #include "classify/share.h"
-#include "export/export.h"
+#include "export/inside.h"
 #include "formats/hf_write.h"
 #include "formats/peft.h"
 
@@ -452,6 +452,40 @@ static void a_run_is_exported(void **state)
     }
 }
 
+/* What is read back is not believed: every sort of damage to a file is seen. */
+static void a_file_that_says_something_else(void **state)
+{
+    static const struct {
+        silr_export_form form;
+        const char *damage; /* a line for sed */
+    } wrong[] = {{SILR_EXPORT_CSV, "s/,\\(yes\\|no\\),0/,maybe,0/"},         {SILR_EXPORT_CSV, "s/,yes,\\(yes\\|no\\),0/,no,\\1,0/"},
+                 {SILR_EXPORT_CSV, "$d"},                 {SILR_EXPORT_CSV, "$p"},
+                 {SILR_EXPORT_CSV, "3s/t[0-9]*/t99/"},    {SILR_EXPORT_CSV, "s/0\\.\\([0-9]\\)/0.1\\1/"},
+                 {SILR_EXPORT_CSV, "s/\"\"ab/\"\"aa/"},      {SILR_EXPORT_JSONL, "7s/\"label\":\"\\(yes\\|no\\)\"/\"label\":null/"},
+                 {SILR_EXPORT_JSONL, "1d"},               {SILR_EXPORT_CLEANLAB, "2s/,[01],/,5,/"},
+                 {SILR_EXPORT_CLEANLAB, "2s/,[^,]*$/,0.123/"}, {SILR_EXPORT_LABELSTUDIO, "9s/\\[\"\\(yes\\|no\\)\"\\]/[\"maybe\"]/"},
+                 {SILR_EXPORT_LABELSTUDIO, "$d"},         {SILR_EXPORT_LABELSTUDIO, "9s/,$//"},
+                 {SILR_EXPORT_LABELSTUDIO, "9d"},         {SILR_EXPORT_LABELSTUDIO, "9s/\"predictions\":\\[.*\\]/\"predictions\":[]/"}};
+    silr_run_labels l;
+    silr_task *task;
+    silr_corpus *c;
+    (void)state;
+
+    ok(silr_task_load(&task, at("task.yaml"), &err));
+    ok(silr_corpus_read(&c, task, NULL, NULL, &err));
+    ok(silr_run_labels_read(&l, at("run"), task, c, 0, &err));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ok(silr_rows_write(&l, wrong[i].form, at("rows"), &err));
+        ok(silr_rows_compare(&l, wrong[i].form, at("rows"), &err));
+        shell("sed -i '%s' %s/rows", wrong[i].damage, top);
+        if (silr_rows_compare(&l, wrong[i].form, at("rows"), &err) != SILR_EBUG)
+            fail_msg("%zu: %s", i, wrong[i].damage);
+    }
+    silr_run_labels_clear(&l);
+    silr_corpus_free(c);
+    silr_task_free(task);
+}
+
 static void cancel(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
     (void)ctx, (void)done, (void)total;
@@ -497,7 +531,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_shared_scores_the_same), cmocka_unit_test(what_cannot_be_shared_is_refused),
         cmocka_unit_test(a_table_of_turns_is_named),      cmocka_unit_test(an_adapter_of_peft_scores_the_same),
-        cmocka_unit_test(a_run_is_exported),              cmocka_unit_test(a_stopped_export_leaves_nothing),
+        cmocka_unit_test(a_run_is_exported),              cmocka_unit_test(a_file_that_says_something_else),
+        cmocka_unit_test(a_stopped_export_leaves_nothing),
         cmocka_unit_test(no_memory),
     };
     int failed;
