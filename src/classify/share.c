@@ -4,6 +4,7 @@
  * row as the file is written; what was trained itself stands in place of the base's. */
 #include "classify/share_inside.h"
 #include "formats/hf_write.h"
+#include "formats/nf4.h"
 #include "formats/peft.h"
 
 #include <jansson.h>
@@ -59,11 +60,15 @@ typedef struct {
     const silr_tuned *table;
     const float *params;
     size_t n;
+    bool nf4;               /* the base is used in 4 bits: so it is merged */
+    silr_nf4 quantised;     /* of `of`, the matrix that is being written */
+    const silr_tensor *of;
 } merging;
 
 static merging merging_of(const silr_model *m)
 {
-    merging g = {.tune = m->scorer.tune, .base = silr_engine_weights(m->scorer.engine)};
+    merging g = {.tune = m->scorer.tune, .base = silr_engine_weights(m->scorer.engine),
+                 .nf4 = !m->about.full && m->about.form == SILR_BASE_NF4};
     size_t params;
 
     g.table = silr_tune_table(g.tune, &g.n);
@@ -115,11 +120,35 @@ static void add_lora(const merging *g, silr_part part, size_t layer, size_t firs
         }
 }
 
+/* Rows of the base as the classifier computes with them. */
+static silr_status base_rows(merging *g, silr_part part, bool bias, const silr_tensor *t, size_t first, size_t n,
+                             float *out, silr_error *err)
+{
+    const size_t columns = t->dim[t->n_dims - 1];
+    size_t rows, in;
+    silr_status st;
+
+    if (!g->nf4 || bias || !silr_adapter_fits(silr_weights_spec(g->base), part, &rows, &in)) {
+        silr_tensor_rows(t, first, n, out);
+        return SILR_OK;
+    }
+    if (g->of != t) {
+        silr_nf4_clear(&g->quantised);
+        g->of = NULL;
+        if ((st = silr_nf4_quantise(&g->quantised, t, err)) != SILR_OK)
+            return st;
+        g->of = t;
+    }
+    silr_nf4_values(&g->quantised, first * columns, n * columns, out);
+    return SILR_OK;
+}
+
 static silr_status merged_rows(void *ctx, silr_part part, size_t layer, bool bias, size_t first, size_t n, float *out,
                                silr_error *err)
 {
-    const merging *g = ctx;
+    merging *g = ctx;
     const silr_tensor *t = silr_weights_part(g->base, part, layer, bias);
+    silr_status st = SILR_OK;
     const size_t columns = t->dim[t->n_dims - 1];
     size_t rows;
     const float *own = trained(g, part, layer, bias ? SILR_TUNED_BIAS : SILR_TUNED_WEIGHT, &rows);
@@ -129,7 +158,9 @@ static silr_status merged_rows(void *ctx, silr_part part, size_t layer, bool bia
     if (own)
         memcpy(out, own + first * columns, n * columns * sizeof *out);
     else
-        silr_tensor_rows(t, first, n, out);
+        st = base_rows(g, part, bias, t, first, n, out, err);
+    if (st != SILR_OK)
+        return st;
     if (own && part == SILR_PART_POSITIONS)
         return without_type(g, n, columns, out, err);
     if (!bias)
@@ -172,6 +203,7 @@ static silr_status write_merged(const silr_sharing *s, silr_error *err)
                               .pad = s->pad, .bos = s->bos, .eos = s->eos, .rows = merged_rows, .ctx = &g};
     silr_status st = silr_hf_write(s->dir, g.base, &hf, err);
 
+    silr_nf4_clear(&g.quantised);
     return st == SILR_OK && s->folder ? copy_tokenizer(s, err) : st;
 }
 

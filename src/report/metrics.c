@@ -174,6 +174,7 @@ static const silr_account *standing(const silr_facts *f)
 
 static void outcome(silr_buf *b, const silr_facts *f)
 {
+    static const char *const kinds[] = {"ngram", "frozen", "qlora"};
     const silr_account *last = standing(f);
     double seconds = 0;
 
@@ -192,7 +193,8 @@ static void outcome(silr_buf *b, const silr_facts *f)
     measured(b, "test", &f->test, f->K);
     estimate(b, "estimated_before", &f->before);
     estimate(b, "estimated_accuracy", &f->after);
-    silr_buf_printf(b, ",\"labelled_sample\":%zu,\"classifier\":\"ngram\"", f->n_known);
+    silr_buf_printf(b, ",\"labelled_sample\":%zu,\"classifier\":\"%s\"", f->n_known,
+                    kinds[f->task->classifier.kind]);
     number(b, "seconds", seconds);
     silr_buf_putc(b, '}');
 }
