@@ -1,15 +1,19 @@
 #!/bin/sh
 # kill.sh - kills runs at random instants: every resumed run must end with the unbroken one's bytes
 #
-#     ./bootstrap bench kill [KILLS]
+#     ./bootstrap bench kill [KILLS [CASE...]]
 #
-# Two classes, three classes and the paper's recipe in turn. A run is killed (SIGKILL) up to five
+# Two classes, three classes and the paper's recipe in turn, and a tiny fine-tuned model by both recipes
+# (cases two, three, paper, tuned, tuned-paper), which leaves a checkpoint after every step. A run is killed (SIGKILL) up to five
 # times at instants drawn from the time that an unbroken run takes, begun again each time with the
 # same command, and then left alone. labels.jsonl, classifier/ and metrics.json (but for the time
 # taken) are compared byte by byte. Prints the count, and fails if one run differs.
 set -eu
 
 kills=${1:-200}
+[ $# -eq 0 ] || shift
+cases=${*:-two three paper tuned tuned-paper}
+top=$(cd "$(dirname "$0")/.." && pwd)
 build=${SILR_BUILD:?set it to the build folder}
 silr=$build/src/cli/silr
 make_texts=$build/tests/reliability/make_texts
@@ -52,7 +56,13 @@ finish()
 
 begin_case()
 {
+    case " $cases " in *" $1 "*) ;; *) return 0 ;; esac
     "$make_texts" "$work/$1" "$2" "$3" "$4"
+    case $1 in tuned*)
+        echo "classifier: {kind: qlora, model: $top/tests/engine/data/tinyllama, checkpoint: 0.001}" >>"$work/$1/task.yaml"
+        sed -i 's/^refine: {\(.*\)}/refine: {\1, epochs: 2, iterations: 2, learning_rate: 0.01}/' "$work/$1/task.yaml"
+        ;;
+    esac
     start=$(now_ms)
     finish "$work/$1/unbroken" "$work/$1/task.yaml"
     echo $(($(now_ms) - start + 5)) >"$work/$1/time"
@@ -61,10 +71,12 @@ begin_case()
 begin_case two 300 2 silr
 begin_case three 240 3 silr
 begin_case paper 200 2 paper
+begin_case tuned 120 2 silr
+begin_case tuned-paper 120 2 paper
 
 killed=0 runs=0 differ=0
 while [ "$killed" -lt "$kills" ]; do
-    for case in two three paper; do
+    for case in $cases; do
         task=$work/$case/task.yaml
         run=$work/$case/run
         time=$(cat "$work/$case/time")

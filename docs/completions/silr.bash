@@ -6,11 +6,13 @@ _silr()
     local common="--help --quiet --verbose --seed --threads --limit"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "init doctor label annotate priors run predict show report models --help --version" -- "$cur"))
+        COMPREPLY=($(compgen -W "init doctor label annotate priors run predict show report export models --help --version" -- "$cur"))
         return
     fi
     case $prev in
-    --seed | --threads | --limit | --set | --text | --id | --revision | --include) return ;;
+    --seed | --threads | --limit | --set | --text | --id | --revision | --include | --base) return ;;
+    --to) COMPREPLY=($(compgen -W "peft merged labelstudio cleanlab csv jsonl" -- "$cur")); return ;;
+    --type) COMPREPLY=($(compgen -W "f32 bf16 f16" -- "$cur")); return ;;
     models) COMPREPLY=($(compgen -W "list check fetch" -- "$cur")); return ;;
     esac
     case ${COMP_WORDS[1]} in
@@ -22,6 +24,7 @@ _silr()
     run) options="--out --set --show --json --force --max-cost --max-requests --max-time --retry-failed" ;;
     predict) options="--text --id --model --json" ;;
     show) options="--json" ;;
+    export) options="--to --base --type --model --json" ;;
     models) options="--revision --include --json" ;;
     *) options="" ;;
     esac

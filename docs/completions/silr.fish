@@ -1,5 +1,5 @@
 # fish completion for silr
-set -l commands init doctor label annotate priors run predict show report models
+set -l commands init doctor label annotate priors run predict show report export models
 
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -f
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -l version -d 'print the version'
@@ -12,6 +12,7 @@ complete -c silr -n "not __fish_seen_subcommand_from $commands" -a run -d 'do al
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a predict -d 'label new texts'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a show -d 'print a run\'s table'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a report -d 'write report.html again'
+complete -c silr -n "not __fish_seen_subcommand_from $commands" -a export -d 'for other programs'
 complete -c silr -n "not __fish_seen_subcommand_from $commands" -a models -d 'list, check, fetch local models'
 complete -c silr -n "__fish_seen_subcommand_from models" -a 'list check fetch'
 
@@ -23,7 +24,7 @@ complete -c silr -n "__fish_seen_subcommand_from $commands" -l threads -x -d 'th
 complete -c silr -n "__fish_seen_subcommand_from $commands" -l limit -x -d 'use the first N texts'
 complete -c silr -n "__fish_seen_subcommand_from init label annotate priors run" -s o -l out -r -d 'where to write'
 complete -c silr -n "__fish_seen_subcommand_from doctor label annotate priors run" -l set -x -d 'KEY=VALUE of the task file'
-complete -c silr -n "__fish_seen_subcommand_from doctor label annotate priors run predict show models" -l json -d 'the result as JSON'
+complete -c silr -n "__fish_seen_subcommand_from doctor label annotate priors run predict show export models" -l json -d 'the result as JSON'
 complete -c silr -n "__fish_seen_subcommand_from init priors run" -l force -d 'go on where silr would refuse'
 complete -c silr -n "__fish_seen_subcommand_from run" -l show -d 'print every setting'
 complete -c silr -n "__fish_seen_subcommand_from annotate" -l dry-run -d 'say what would be done'
@@ -35,6 +36,9 @@ complete -c silr -n "__fish_seen_subcommand_from label" -l export -r -d 'write t
 complete -c silr -n "__fish_seen_subcommand_from label" -l import -r -d 'read them back'
 complete -c silr -n "__fish_seen_subcommand_from predict" -l text -x -d 'column of the text'
 complete -c silr -n "__fish_seen_subcommand_from predict" -l id -x -d 'column of the id'
-complete -c silr -n "__fish_seen_subcommand_from predict" -l model -r -d 'where the encoder is'
+complete -c silr -n "__fish_seen_subcommand_from predict export" -l model -r -d 'where the encoder or base is'
+complete -c silr -n "__fish_seen_subcommand_from export" -l to -x -a 'peft merged labelstudio cleanlab csv jsonl' -d 'what to write'
+complete -c silr -n "__fish_seen_subcommand_from export" -l base -x -d 'name of the base'
+complete -c silr -n "__fish_seen_subcommand_from export" -l type -x -a 'f32 bf16 f16' -d 'of the weights'
 complete -c silr -n "__fish_seen_subcommand_from models" -l revision -x -d 'branch, tag or commit'
 complete -c silr -n "__fish_seen_subcommand_from models" -l include -x -d 'weights that match'

@@ -14,6 +14,7 @@ _silr()
         'predict:label new texts'
         'show:print the table of a run'
         'report:write report.html again'
+        'export:for other programs'
         'models:list, check, fetch local models'
     )
     common=(
@@ -53,6 +54,9 @@ _silr()
     models) _arguments $common '--revision[branch, tag or commit]:revision:' '*--include[weights that match]:glob:' \
         '--json[as JSON]' ':action:(list check fetch)' '::model:_files' ;;
     report) _arguments $common ':run:_files -/' ;;
+    export) _arguments $common '--to[what to write]:form:(peft merged labelstudio cleanlab csv jsonl)' \
+        '--base[name of the base]:name:' '--type[of the weights]:type:(f32 bf16 f16)' \
+        '--model[where the base is]:model:_files' '--json[as JSON]' ':run:_files -/' ':place:_files' ;;
     esac
 }
 _silr "$@"

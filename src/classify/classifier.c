@@ -135,24 +135,52 @@ done:
 
 /* --- qlora --------------------------------------------------------------------------------------- */
 
-static silr_status qlora_new(silr_classifier **out, const silr_task *task, const silr_corpus *c,
-                             silr_error *err)
+static silr_status scorer_opts(silr_scorer_opts *o, const silr_task *task, silr_error *err)
 {
-    silr_scorer_opts o = {.base = task->classifier.base,
-                          .pooling = task->classifier.pooling,
-                          .max_tokens = (size_t)task->classifier.max_tokens};
     const bool full = task->classifier.tune == SILR_TUNE_FULL;
     const size_t rank = (size_t)task->classifier.rank;
-    silr_encoder_name base = {0};
-    silr_status st;
 
-    o.tune = (silr_tune_opts){.dropout = full ? 0 : task->classifier.dropout, .matrices = full,
+    *o = (silr_scorer_opts){.base = task->classifier.base,
+                            .pooling = task->classifier.pooling,
+                            .max_tokens = (size_t)task->classifier.max_tokens};
+    o->tune = (silr_tune_opts){.dropout = full ? 0 : task->classifier.dropout, .matrices = full,
                               .norms = full, .embeddings = full,
                               .memory = (size_t)task->classifier.memory << 20,
                               .lora = {rank, task->classifier.alpha / (double)rank}};
-    if (!full && (st = silr_targets_parse(&o.tune.targets,
-                                          task->classifier.targets ? task->classifier.targets : "q, v",
-                                          err)) != SILR_OK)
+    return full ? SILR_OK
+                : silr_targets_parse(&o->tune.targets,
+                                     task->classifier.targets ? task->classifier.targets : "q, v", err);
+}
+
+silr_status silr_classifier_memory(size_t *training, size_t *kept, const silr_task *task,
+                                   const silr_weights *w, silr_error *err)
+{
+    const silr_model_spec *s = silr_weights_spec(w);
+    const size_t batch = task->refine.batch > 0 ? (size_t)task->refine.batch : 1;
+    const size_t longest = silr_scorer_longest((size_t)task->classifier.max_tokens, s);
+    silr_scorer_opts o;
+    silr_status st = scorer_opts(&o, task, err);
+
+    *training = *kept = 0;
+    if (st != SILR_OK)
+        return st;
+    o.tune.columns = task->n_classes == 2 ? 1 : task->n_classes;
+    o.tune.train = true;
+    *training = silr_tune_bytes(s, &o.tune, batch * longest);
+    if (o.base == SILR_BASE_F32 && !o.tune.matrices) /* a second copy of each matrix, turned */
+        *training += silr_engine_values(s) * sizeof(float);
+    *kept = silr_tune_kept_bytes(s, batch * longest);
+    return SILR_OK;
+}
+
+static silr_status qlora_new(silr_classifier **out, const silr_task *task, const silr_corpus *c,
+                             silr_error *err)
+{
+    silr_scorer_opts o;
+    silr_encoder_name base = {0};
+    silr_status st = scorer_opts(&o, task, err);
+
+    if (st != SILR_OK)
         return st;
     if (!task->classifier.model)
         return silr_fail(err, SILR_EINPUT, "classifier.model is missing: name a model to fine-tune");

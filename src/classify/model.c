@@ -473,6 +473,8 @@ silr_status silr_model_open(silr_model **out, const char *dir, const silr_model_
          (st = check_same(&m->dense.encoder, encoder, err)) != SILR_OK ||
          (st = open_encoder(m, encoder, err)) != SILR_OK))
         goto done;
+    m->place = encoder;
+    encoder = NULL;
     *out = m;
     m = NULL;
 done:
@@ -503,6 +505,7 @@ void silr_model_free(silr_model *m)
     silr_encoder_free(m->encoder);
     silr_qlora_clear(&m->about);
     silr_scorer_clear(&m->scorer);
+    silr_free(m->place);
     if (m->one)
         pthread_mutex_destroy(m->one);
     silr_free(m->one);

@@ -17,6 +17,7 @@ struct silr_model {
     bool tuned;             /* qlora */
     silr_qlora_data about;
     silr_scorer scorer;     /* engine NULL: not loaded */
+    char *place;            /* of the model that was loaded; NULL */
     pthread_mutex_t *one;   /* one call of the encoder, or the scorer, at a time */
 };
 

@@ -141,12 +141,7 @@ static silr_status tuned_logits(const silr_model *m, const char *const *texts, c
 
     if (!m->scorer.tune)
         st = silr_fail(err, SILR_EINPUT, "the classifier was loaded without its model");
-    for (size_t i = 0; i < n && st == SILR_OK; i++) {
-        start[i] = ids.n;
-        st = silr_scorer_tokens(&m->scorer, texts[i], lens[i], &ids, err);
-    }
-    if (st == SILR_OK) {
-        start[n] = ids.n;
+    if (st == SILR_OK && (st = silr_scorer_texts(&m->scorer, texts, lens, n, &ids, start, err)) == SILR_OK) {
         const silr_tune_batch b = {.ids = ids.id, .start = start, .n = n};
         pthread_mutex_lock(m->one);
         st = silr_tune_scores(m->scorer.tune, &b, score, err);

@@ -87,6 +87,26 @@ static silr_status adapter_of(silr_adapter *a, silr_tune *t, double dropout, sil
     return st;
 }
 
+silr_status silr_qlora_write_adapter(silr_tune *t, double dropout, const char *base_name, const char *dir,
+                                     silr_error *err)
+{
+    const silr_model_spec *s = silr_engine_spec(silr_tune_engine(t));
+    float *zeros = NULL;
+    silr_adapter a = {0};
+    silr_status st = adapter_of(&a, t, dropout, err);
+
+    a.by_token = !s->causal || silr_tune_pooling(t) != SILR_POOL_LAST || a.bias;
+    if (st == SILR_OK && a.by_token && !a.bias) { /* their head has one */
+        a.bias = zeros = silr_calloc(a.classes, sizeof *zeros);
+        st = zeros ? SILR_OK : silr_fail_memory(err);
+    }
+    if (st == SILR_OK)
+        st = silr_adapter_write(dir, &a, s, base_name, err);
+    silr_adapter_clear(&a);
+    silr_free(zeros);
+    return st;
+}
+
 /* What the adapter has no place for. No such thing: no such file. */
 static silr_status write_rest(bool full, silr_tune *t, const char *path, silr_error *err)
 {
@@ -113,19 +133,16 @@ silr_status silr_qlora_write(const silr_qlora_data *q, silr_tune *t, double drop
                              silr_error *err)
 {
     char *rest = silr_path_join(dir, "tuned.safetensors"), *about = silr_path_join(dir, "qlora.json");
-    silr_adapter a = {0};
     silr_buf b = {0};
     silr_status st = rest && about ? silr_mkdirs(dir, err) : silr_fail_memory(err);
 
     describe(&b, q);
     if (st == SILR_OK && b.failed)
         st = silr_fail_memory(err);
-    if (st == SILR_OK && (st = write_rest(q->full, t, rest, err)) == SILR_OK && !q->full &&
-        (st = adapter_of(&a, t, dropout, err)) == SILR_OK)
-        st = silr_adapter_write(dir, &a, silr_engine_spec(silr_tune_engine(t)), q->base.name, err);
+    if (st == SILR_OK && (st = write_rest(q->full, t, rest, err)) == SILR_OK && !q->full)
+        st = silr_qlora_write_adapter(t, dropout, q->base.name, dir, err);
     if (st == SILR_OK)
         st = silr_file_write(about, b.data, b.len, err);
-    silr_adapter_clear(&a);
     silr_buf_clear(&b);
     silr_free(rest);
     silr_free(about);
@@ -230,13 +247,16 @@ static silr_status read_rest(silr_qlora_data *q, const json_t *root, const char 
 silr_status silr_qlora_parse(silr_qlora_data *out, const char *json, size_t len, const char *name,
                              silr_error *err)
 {
+    const uint64_t refused = silr_mem_refused();
     json_error_t e;
     json_t *root = len <= MOST_JSON ? json_loadb(json, len, JSON_REJECT_DUPLICATES, &e) : NULL;
     const json_t *version = json_object_get(root, "schema_version");
     silr_status st;
 
     *out = (silr_qlora_data){0};
-    if (!json_is_object(root))
+    if (silr_mem_refused() != refused) /* then it is nothing that is wrong with the file */
+        st = silr_fail_memory(err);
+    else if (!json_is_object(root))
         st = silr_model_damaged(err, name, "it is not a JSON object");
     else if (!json_is_integer(version) || json_integer_value(version) != VERSION)
         st = silr_fail(err, SILR_EINPUT, "%s is of another version than this silr reads (%d): use the "
@@ -364,6 +384,7 @@ silr_status silr_qlora_open(silr_scorer *out, const silr_qlora_data *q, const ch
     o.tune.each = ranks;
     if ((st = silr_scorer_open(out, path, &o, err)) == SILR_OK)
         st = fill(q->full, out->tune, &a, rest, dir, err);
+    out->dropout = a.dropout;
 done:
     if (st != SILR_OK)
         silr_scorer_clear(out);

@@ -11,7 +11,6 @@ silr_status silr_scorer_open(silr_scorer *s, const char *path, const silr_scorer
     static const silr_pooling asked[] = {SILR_POOL_NONE, SILR_POOL_MEAN, SILR_POOL_CLS, SILR_POOL_LAST};
     const silr_engine_opts engine = {.keep = o->tune.matrices ? SILR_WEIGHTS_AS_FILED : kept[o->base]};
     silr_tune_opts tune = o->tune;
-    size_t most;
     silr_status st;
 
     *s = (silr_scorer){0};
@@ -23,10 +22,16 @@ silr_status silr_scorer_open(silr_scorer *s, const char *path, const silr_scorer
     }
     s->words = silr_engine_tokenizer(s->engine);
     s->columns = tune.columns;
-    most = silr_engine_max_tokens(s->engine);
-    s->longest = o->max_tokens ? o->max_tokens : PAPER_TOKENS;
-    s->longest = s->longest < most ? s->longest : most;
+    s->longest = silr_scorer_longest(o->max_tokens, silr_engine_spec(s->engine));
     return SILR_OK;
+}
+
+size_t silr_scorer_longest(size_t max_tokens, const silr_model_spec *s)
+{
+    const size_t most = s->max_tokens > 0 && s->max_tokens < s->positions ? s->max_tokens : s->positions;
+    const size_t want = max_tokens ? max_tokens : PAPER_TOKENS;
+
+    return want < most ? want : most;
 }
 
 void silr_scorer_clear(silr_scorer *s)
@@ -47,6 +52,19 @@ silr_status silr_scorer_tokens(const silr_scorer *s, const char *text, size_t le
 
     if (st == SILR_OK && out->n == before)
         st = silr_tokens_add(out, end >= 0 ? (uint32_t)end : 0, err);
+    return st;
+}
+
+silr_status silr_scorer_texts(const silr_scorer *s, const char *const *texts, const size_t *lens, size_t n,
+                              silr_tokens *ids, size_t *start, silr_error *err)
+{
+    silr_status st = SILR_OK;
+
+    for (size_t i = 0; i < n && st == SILR_OK; i++) {
+        start[i] = ids->n;
+        st = silr_scorer_tokens(s, texts[i], lens[i], ids, err);
+    }
+    start[n] = ids->n;
     return st;
 }
 

@@ -13,6 +13,7 @@ typedef struct {
     const silr_tokenizer *words;
     size_t longest;  /* tokens of a text, at most */
     size_t columns;  /* scores of a text */
+    double dropout;  /* a saved one was trained with */
 } silr_scorer;
 
 /* How a model is taken and what of it is trained: a task's classifier settings, or a saved file's. */
@@ -25,9 +26,15 @@ typedef struct {
 silr_status silr_scorer_open(silr_scorer *s, const char *path, const silr_scorer_opts *o,
                              silr_error *err);
 void silr_scorer_clear(silr_scorer *s);
+/* Tokens that a text may have: as asked for (0: 512), as the model bears. */
+size_t silr_scorer_longest(size_t max_tokens, const silr_model_spec *s);
 /* Adds a text's tokens: one at least. */
 silr_status silr_scorer_tokens(const silr_scorer *s, const char *text, size_t len, silr_tokens *out,
                                silr_error *err);
+/* n texts' tokens, one behind the other: text i is ids->id[start[i] .. start[i + 1]). ids is empty, start
+ * [n + 1]. */
+silr_status silr_scorer_texts(const silr_scorer *s, const char *const *texts, const size_t *lens, size_t n,
+                              silr_tokens *ids, size_t *start, silr_error *err);
 
 /* "q, v" or "all" as the bits of silr_tune_opts.targets. SILR_EINPUT: another word. */
 silr_status silr_targets_parse(uint32_t *out, const char *text, silr_error *err);
@@ -48,6 +55,10 @@ typedef struct {
  * what else is trained (tuned.safetensors), in that order's reverse: who finds qlora.json finds all. */
 silr_status silr_qlora_write(const silr_qlora_data *q, silr_tune *t, double dropout, const char *dir,
                              silr_error *err);
+/* The adapter alone; base_name: what peft is to load the base as. Where transformers' classifier of
+ * sequences would give other scores, it is for that of tokens, whose scores are pooled. */
+silr_status silr_qlora_write_adapter(silr_tune *t, double dropout, const char *base_name, const char *dir,
+                                     silr_error *err);
 /* The bytes of qlora.json; name is for errors. SILR_EINPUT: broken, or of a later version. */
 silr_status silr_qlora_parse(silr_qlora_data *out, const char *json, size_t len, const char *name,
                              silr_error *err);

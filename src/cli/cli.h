@@ -52,6 +52,7 @@ enum {
     CLI_OPT_ASK = 1 << 17,      /* --max-cost, --max-requests, --max-time, --retry-failed */
     CLI_OPT_HUB = 1 << 18,      /* models: --revision, --include */
     CLI_OPT_MODEL = 1 << 19,
+    CLI_OPT_SHARE = 1 << 20,    /* export: --to, --base, --type */
     CLI_COMMON = CLI_OPT_HELP | CLI_OPT_QUIET | CLI_OPT_VERBOSE | CLI_OPT_SEED | CLI_OPT_THREADS |
                  CLI_OPT_LIMIT
 };
@@ -64,7 +65,7 @@ typedef struct {
     bool help, quiet, verbose, json, force, show, dry_run, retry_failed;
     int64_t seed, threads, limit; /* -1: not given */
     const char *max_cost, *max_requests, *max_time;
-    const char *out, *export_to, *import_from, *text, *id, *revision, *model;
+    const char *out, *export_to, *import_from, *text, *id, *revision, *model, *to, *base, *type;
     const char *include[CLI_MAX_INCLUDES];
     size_t n_include;
     const char *sets[CLI_MAX_SETS]; /* "refine.iterations=3", in order */
@@ -138,6 +139,6 @@ void cli_command_line(silr_buf *b, const char *command, const cli_args *a);
 int cli_end(const char *command, const cli_args *a, silr_status st, const silr_error *err);
 
 extern const cli_command cli_init, cli_doctor, cli_label, cli_annotate, cli_priors, cli_run,
-    cli_predict, cli_show, cli_report, cli_models;
+    cli_predict, cli_show, cli_report, cli_export, cli_models;
 
 #endif

@@ -9,7 +9,7 @@
 const cli_command *const cli_commands[] = {
     &cli_init, &cli_doctor, &cli_label, &cli_annotate, &cli_priors,
     &cli_run,
-    &cli_predict, &cli_show, &cli_report, &cli_models, NULL,
+    &cli_predict, &cli_show, &cli_report, &cli_export, &cli_models, NULL,
 };
 
 void cli_guard_key(void)

@@ -3,6 +3,7 @@
  * One list of facts, printed as a table or as JSON: section, name, value. */
 #include "annotate/annotator.h"
 #include "chat/chat.h"
+#include "classify/classifier.h"
 #include "cli/cli.h"
 #include "dist/dist.h"
 #include "engine/engine.h"
@@ -264,7 +265,22 @@ static void memory_needed(sheet *s, const silr_weights *w, silr_weights_kept kee
              (work >> 20) + 1);
 }
 
-static silr_status model_sections(sheet *s, const char *path, silr_weights_kept keep, silr_error *err)
+/* What fine-tuning it will take; task NULL: it is not to be. */
+static silr_status training_needed(sheet *s, const silr_weights *w, const silr_task *task, silr_error *err)
+{
+    size_t training, kept;
+    silr_status st;
+
+    if (!task)
+        return SILR_OK;
+    if ((st = silr_classifier_memory(&training, &kept, task, w, err)) == SILR_OK)
+        text(s, "model", "training", "%zu MiB beside the weights; a batch of the longest texts would keep %zu MiB "
+             "more, and what does not fit is computed again", training >> 20, (kept >> 20) + 1);
+    return st;
+}
+
+static silr_status model_sections(sheet *s, const char *path, silr_weights_kept keep, const silr_task *tuned,
+                                  silr_error *err)
 {
     silr_weights *w = NULL;
     silr_status st = silr_weights_open(&w, path, err);
@@ -275,6 +291,8 @@ static silr_status model_sections(sheet *s, const char *path, silr_weights_kept 
         st = silr_weights_intact(w, err);
         if (st == SILR_OK)
             memory_needed(s, w, keep);
+        if (st == SILR_OK)
+            st = training_needed(s, w, tuned, err);
     }
     text(s, "model check", "problem", "%s", st == SILR_OK ? "none" : err->text);
     silr_weights_free(w);
@@ -283,13 +301,13 @@ static silr_status model_sections(sheet *s, const char *path, silr_weights_kept 
 
 /* A model that works in this process: its file is looked at, not loaded. */
 static silr_status own_model(sheet *s, const silr_task *task, const char *name, silr_weights_kept keep,
-                             silr_error *err)
+                             bool tuned, silr_error *err)
 {
     char *path = NULL;
     silr_status st = silr_hub_find_from(&path, task->dir, name, err);
 
     if (st == SILR_OK)
-        st = model_sections(s, path, keep, err);
+        st = model_sections(s, path, keep, tuned ? task : NULL, err);
     else
         text(s, "model", "problem", "%s", err->text);
     silr_free(path);
@@ -299,7 +317,8 @@ static silr_status own_model(sheet *s, const silr_task *task, const char *name, 
 static silr_status one_model(sheet *s, const silr_task *task, silr_error *err)
 {
     if (task->annotator.kind == SILR_ANNOTATOR_LOCAL)
-        return own_model(s, task, task->annotator.chat.model, (silr_weights_kept)task->annotator.weights, err);
+        return own_model(s, task, task->annotator.chat.model, (silr_weights_kept)task->annotator.weights,
+                         false, err);
     return task->annotator.kind == SILR_ANNOTATOR_CHAT ? endpoint(s, task, err) : SILR_OK;
 }
 
@@ -312,6 +331,14 @@ static silr_status asked_models(sheet *s, const silr_task *task, silr_error *err
         if ((one = one_model(s, used->annotator.member[i], err)) != SILR_OK)
             st = one;
     return st;
+}
+
+/* How the classifier's model keeps its weights. */
+static silr_weights_kept kept_by(const silr_task *task)
+{
+    static const silr_weights_kept base[] = {SILR_WEIGHTS_NF4, SILR_WEIGHTS_F32, SILR_WEIGHTS_AS_FILED};
+
+    return task->classifier.kind == SILR_CLASSIFIER_QLORA ? base[task->classifier.base] : SILR_WEIGHTS_AUTO;
 }
 
 /* A task that does not load is what doctor is for: the sheet says why, and so does the exit code. */
@@ -333,7 +360,8 @@ static silr_status task_sections(sheet *s, const cli_args *a, silr_error *err)
         goto done;
     corpus(s, &w);
     if (task->classifier.kind != SILR_CLASSIFIER_NGRAM &&
-        (st = own_model(s, task, task->classifier.model, SILR_WEIGHTS_AUTO, err)) != SILR_OK)
+        (st = own_model(s, task, task->classifier.model, kept_by(task), task->classifier.kind == SILR_CLASSIFIER_QLORA,
+                        err)) != SILR_OK)
         goto done;
     if (silr_task_asks(task)) {
         st = asked_models(s, task, err);
@@ -366,7 +394,7 @@ static int doctor(const cli_args *a)
     machine(&s, a);
     libraries(&s);
     if (a->n_args > 0)
-        st = silr_weights_looks(a->args[0]) ? model_sections(&s, a->args[0], SILR_WEIGHTS_AUTO, &err)
+        st = silr_weights_looks(a->args[0]) ? model_sections(&s, a->args[0], SILR_WEIGHTS_AUTO, NULL, &err)
                                             : task_sections(&s, a, &err);
     if (s.json)
         silr_buf_puts(&s.out, "}}\n");

@@ -130,8 +130,7 @@ static silr_status load_all(silr_engine *e, silr_error *err)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-/* Values of the matrices of all layers: what is kept as floats. */
-static size_t layer_values(const silr_model_spec *s)
+size_t silr_engine_values(const silr_model_spec *s)
 {
     const size_t q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
 
@@ -163,7 +162,7 @@ static silr_keep keep_how(const silr_model_spec *s, const silr_engine_opts *o)
     case SILR_WEIGHTS_NF4: return SILR_KEEP_NF4;
     case SILR_WEIGHTS_AUTO: break;
     }
-    return layer_values(s) * sizeof(float) <= silr_free_memory() / 2 ? SILR_KEEP_FAST : SILR_KEEP_AS_FILED;
+    return silr_engine_values(s) * sizeof(float) <= silr_free_memory() / 2 ? SILR_KEEP_FAST : SILR_KEEP_AS_FILED;
 }
 
 static size_t tile_of(const silr_engine_opts *o)
@@ -184,9 +183,9 @@ silr_status silr_engine_estimate(const silr_weights *w, const silr_engine_opts *
     for (size_t i = 0; i < silr_weights_count(w); i++)
         *weights += silr_weights_at(w, i)->bytes;
     if (keep_how(s, o) == SILR_KEEP_FAST)
-        *weights += layer_values(s) * sizeof(float);
+        *weights += silr_engine_values(s) * sizeof(float);
     if (keep_how(s, o) == SILR_KEEP_NF4)
-        *weights += silr_nf4_bytes_of(layer_values(s));
+        *weights += silr_nf4_bytes_of(silr_engine_values(s));
     *work = silr_room_bytes(s, rows, rows, s->rope ? rows : 0);
     return SILR_OK;
 }

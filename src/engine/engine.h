@@ -38,6 +38,8 @@ const silr_weights *silr_engine_weights(const silr_engine *e);
 size_t silr_engine_dim(const silr_engine *e);        /* of a vector: hidden */
 size_t silr_engine_max_tokens(const silr_engine *e); /* of one text, specials and prefix counted */
 bool silr_engine_kept_fast(const silr_engine *e);
+/* Values of the matrices of all layers: what is kept as floats, or as NF4. */
+size_t silr_engine_values(const silr_model_spec *s);
 /* Bytes this model will need: weights, and the activations of one call (longest text given). Known
  * before anything is loaded. */
 silr_status silr_engine_estimate(const silr_weights *w, const silr_engine_opts *opts,

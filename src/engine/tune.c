@@ -55,8 +55,8 @@ static norm *layer_norm_of(layer *y, silr_part part)
 /* --- the table ------------------------------------------------------------------------------------ */
 
 /* Room for rows x columns more floats, under a name. */
-static silr_status add(silr_tune *t, silr_part part, size_t l, int what, size_t rows, size_t columns,
-                       size_t *offset, silr_error *err)
+static silr_status add(silr_tune *t, silr_part part, size_t l, silr_tuned_what what, size_t rows,
+                       size_t columns, size_t *offset, silr_error *err)
 {
     static const char *const suffix[] = {".lora_a", ".lora_b", ".weight", ".bias"};
     silr_tuned *p = silr_realloc(t->table, t->n_table + 1, sizeof *p);
@@ -66,8 +66,8 @@ static silr_status add(silr_tune *t, silr_part part, size_t l, int what, size_t 
         return silr_fail_memory(err);
     t->table = p;
     p = &t->table[t->n_table];
-    *p = (silr_tuned){.part = part, .layer = l, .offset = t->n_params, .rows = rows, .columns = columns};
-    p->what = what;
+    *p = (silr_tuned){.part = part, .layer = l, .what = what, .offset = t->n_params,
+                       .rows = rows, .columns = columns};
     if (part >= SILR_PART_ATTENTION_NORM && part < SILR_PARTS)
         snprintf(p->name, sizeof p->name, "layers.%zu.%s%s", l, name_of(part), suffix[what]);
     else
@@ -371,6 +371,11 @@ const silr_tuned *silr_tune_table(const silr_tune *t, size_t *n)
 const silr_engine *silr_tune_engine(const silr_tune *t)
 {
     return t->e;
+}
+
+silr_pooling silr_tune_pooling(const silr_tune *t)
+{
+    return t->pooling;
 }
 
 double silr_tune_scale(const silr_tune *t, size_t l, silr_part part)

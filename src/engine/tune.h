@@ -48,11 +48,12 @@ typedef struct {
     size_t sharers;          /* processes that take such a half on this machine; 0: one */
 } silr_tune_opts;
 
+typedef enum { SILR_TUNED_LORA_A, SILR_TUNED_LORA_B, SILR_TUNED_WEIGHT, SILR_TUNED_BIAS } silr_tuned_what;
 typedef struct {
     char name[64];           /* "layers.3.q.lora_a", "head.weight" */
     silr_part part;          /* of the matrix or norm; SILR_PARTS: the head */
     size_t layer;
-    enum { SILR_TUNED_LORA_A, SILR_TUNED_LORA_B, SILR_TUNED_WEIGHT, SILR_TUNED_BIAS } what;
+    silr_tuned_what what;
     size_t offset, rows, columns; /* rows x columns floats in the block */
 } silr_tuned;
 
@@ -68,6 +69,7 @@ float *silr_tune_params(silr_tune *t, size_t *n);
 float *silr_tune_gradient(silr_tune *t); /* [n] */
 const silr_tuned *silr_tune_table(const silr_tune *t, size_t *n);
 const silr_engine *silr_tune_engine(const silr_tune *t);
+silr_pooling silr_tune_pooling(const silr_tune *t); /* in force: not NONE */
 double silr_tune_scale(const silr_tune *t, size_t layer, silr_part part); /* of its LoRA; 0: it has none */
 
 typedef struct {
@@ -87,8 +89,10 @@ silr_status silr_tune_forward(silr_tune *t, const silr_tune_batch *b, float *out
 /* Of the texts of the last forward: gradient += sum over them of dscores [n][columns] by parameters. */
 silr_status silr_tune_backward(silr_tune *t, const float *dscores, silr_error *err);
 
-/* Bytes that training will need beside the engine's weights for texts of `longest` tokens: parameters, their
- * gradient, work; what is kept comes on top, up to opts->memory. Known before anything is made. */
-size_t silr_tune_bytes(const silr_model_spec *s, const silr_tune_opts *opts, size_t longest);
+/* Bytes that training will need beside the engine's weights for batches of `tokens` tokens: parameters, their
+ * gradient and moments, work; what is kept comes on top, up to opts->memory. Known before anything is made. */
+size_t silr_tune_bytes(const silr_model_spec *s, const silr_tune_opts *opts, size_t tokens);
+/* What a batch keeps for its way back if all of it is kept. */
+size_t silr_tune_kept_bytes(const silr_model_spec *s, size_t tokens);
 
 #endif

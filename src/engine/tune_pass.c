@@ -361,7 +361,7 @@ done:
     return st;
 }
 
-size_t silr_tune_bytes(const silr_model_spec *s, const silr_tune_opts *o, size_t longest)
+size_t silr_tune_bytes(const silr_model_spec *s, const silr_tune_opts *o, size_t tokens)
 {
     const size_t q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
     const size_t in[] = {s->hidden, s->hidden, s->hidden, q, s->hidden, s->hidden, s->mlp};
@@ -374,6 +374,11 @@ size_t silr_tune_bytes(const silr_model_spec *s, const silr_tune_opts *o, size_t
         n += s->layers * (o->matrices ? in[i] * out[i] : o->targets & 1u << part[i] ? o->lora.rank * (in[i] + out[i]) : 0);
     n += o->embeddings ? (s->vocab + (s->rope ? 0 : s->positions)) * s->hidden : 0;
     n += o->norms ? s->layers * 4 * s->hidden : 0;
-    work = longest * (2 * s->hidden + 2 * silr_qkv_width(s) + 2 * q + 2 * silr_mlp_width(s) + 2 * s->mlp + 6 * s->hidden);
+    work = tokens * (2 * s->hidden + 2 * silr_qkv_width(s) + 2 * q + 2 * silr_mlp_width(s) + 2 * s->mlp + 6 * s->hidden);
     return (n * (o->train ? 4 : 1) + work) * sizeof(float);
+}
+
+size_t silr_tune_kept_bytes(const silr_model_spec *s, size_t tokens)
+{
+    return padded(tokens) * s->layers * (s->hidden + record(s)) * sizeof(float);
 }

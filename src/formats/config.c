@@ -131,6 +131,7 @@ static bool ending_known(const defaults *d, const char *ending, bool *head)
              (d->family == SILR_FAMILY_GEMMA3 && strcmp(ending, "ForConditionalGeneration") == 0));
     return *head || strcmp(ending, "Model") == 0 ||
            strcmp(ending, "ForSequenceClassification") == 0 ||
+           strcmp(ending, "ForTokenClassification") == 0 ||
            (encoder && strncmp(ending, "For", 3) == 0 && strcmp(ending, "ForCausalLM") != 0);
 }
 

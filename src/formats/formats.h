@@ -128,6 +128,8 @@ typedef struct silr_weights silr_weights;
 silr_status silr_weights_open(silr_weights **out, const char *path, silr_error *err);
 void silr_weights_free(silr_weights *w);
 const silr_model_spec *silr_weights_spec(const silr_weights *w);
+/* The folder that config.json lies in; NULL: it is a GGUF file. */
+const char *silr_weights_folder(const silr_weights *w);
 /* NULL: the model has none (no bias, tied output). */
 const silr_tensor *silr_weights_part(const silr_weights *w, silr_part part, size_t layer, bool bias);
 size_t silr_weights_count(const silr_weights *w);

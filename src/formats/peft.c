@@ -63,6 +63,15 @@ size_t silr_peft_row(const silr_model_spec *base, silr_part part, size_t row)
     return row - k + k % 2 * (base->rope_dims / 2) + k / 2;
 }
 
+size_t silr_peft_base_row(const silr_model_spec *base, silr_part part, size_t row)
+{
+    const size_t k = row % base->head_dim, half = base->rope_dims / 2;
+
+    if (!base->rope_interleaved || (part != SILR_PART_Q && part != SILR_PART_K) || k >= base->rope_dims)
+        return row;
+    return row - k + 2 * (k % half) + k / half;
+}
+
 /* --- the adapter itself ----------------------------------------------------------------------- */
 
 silr_status silr_adapter_init(silr_adapter *a, size_t layers, silr_error *err)

@@ -31,6 +31,9 @@ typedef struct {
     silr_lora *lora;    /* [layers][SILR_PARTS]; only matrices of a layer have any */
     bool rslora;        /* scale is alpha / sqrt(r), else alpha / r */
     double dropout;     /* it was, or is to be, trained with */
+    bool by_token;      /* written only: transformers' classifier is that of tokens, whose scores are pooled, not
+                           that of sequences, which reads the last token (decoders) or has layers of its
+                           own before the head (encoders) */
     size_t classes;     /* rows of the head: 1 for two classes with one score; 0: no head */
     float *head, *bias; /* [classes][hidden]; [classes], NULL: none */
     float *values;      /* what a..bias point into when they are owned; NULL: they are somebody else's */

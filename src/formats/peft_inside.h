@@ -15,6 +15,8 @@ silr_plan silr_peft_plan(const silr_model_spec *base, bool prefixed);
 void silr_peft_module(const silr_plan *p, size_t layer, silr_part part, char out[SILR_PEFT_NAME]);
 /* Row `row` of the base's matrix is which of the adapter's? */
 size_t silr_peft_row(const silr_model_spec *base, silr_part part, size_t row);
+/* The other way round: the adapter's row is which of the base's? */
+size_t silr_peft_base_row(const silr_model_spec *base, silr_part part, size_t row);
 
 /* adapter_config.json, checked; borrows from its JSON. */
 typedef struct {

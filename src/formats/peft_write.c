@@ -82,17 +82,6 @@ static silr_status list_tensors(writing *w, silr_error *err)
     return st;
 }
 
-/* The adapter's row is one of ours: go through all of ours to find it, within its head. */
-static size_t our_row(const silr_model_spec *base, silr_part part, size_t theirs)
-{
-    const size_t head = part == SILR_PARTS ? theirs : theirs - theirs % base->head_dim;
-
-    for (size_t row = head; part != SILR_PARTS && row < head + base->head_dim; row++)
-        if (silr_peft_row(base, part, row) == theirs)
-            return row;
-    return theirs;
-}
-
 static silr_status rows_of(void *ctx, size_t i, size_t first, size_t n, float *out, silr_error *err)
 {
     const writing *w = ctx;
@@ -102,8 +91,7 @@ static silr_status rows_of(void *ctx, size_t i, size_t first, size_t n, float *o
     (void)err;
 
     for (size_t r = 0; r < n; r++) {
-        const bool turned = part == SILR_PART_Q || part == SILR_PART_K;
-        const size_t row = turned ? our_row(w->base, part, first + r) : first + r;
+        const size_t row = silr_peft_base_row(w->base, part, first + r);
         memcpy(out + r * columns, w->from[i].values + row * columns, columns * sizeof *out);
     }
     return SILR_OK;
@@ -228,8 +216,8 @@ static void add_config(const writing *w, const char *base_name, silr_buf *b)
     silr_buf_printf(b, ",\n  \"peft_type\": \"LORA\",\n  \"r\": %zu,\n", first->r);
     add_pattern(w, b, "rank_pattern", true);
     add_targets(w, b);
-    silr_buf_printf(b, "  \"task_type\": \"SEQ_CLS\",\n  \"use_dora\": false,\n  \"use_rslora\": %s\n}\n",
-                    w->a->rslora ? "true" : "false");
+    silr_buf_printf(b, "  \"task_type\": \"%s\",\n  \"use_dora\": false,\n  \"use_rslora\": %s\n}\n",
+                    w->a->by_token ? "TOKEN_CLS" : "SEQ_CLS", w->a->rslora ? "true" : "false");
 }
 
 /* --- the door --------------------------------------------------------------------------------- */

@@ -157,6 +157,11 @@ const silr_model_spec *silr_weights_spec(const silr_weights *w)
     return &w->plan.spec;
 }
 
+const char *silr_weights_folder(const silr_weights *w)
+{
+    return w->folder;
+}
+
 size_t silr_weights_count(const silr_weights *w)
 {
     return w->n;

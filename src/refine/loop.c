@@ -101,7 +101,7 @@ silr_status silr_loop_checkpoint(const silr_loop *l, silr_train_opts *o, char **
     *path = run ? silr_path_join(run, "training.ckpt") : NULL;
     silr_free(run);
     o->checkpoint = *path;
-    o->every = (double)l->task->classifier.checkpoint;
+    o->every = l->task->classifier.checkpoint;
     return *path ? SILR_OK : silr_fail_memory(err);
 }
 

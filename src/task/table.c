@@ -247,9 +247,8 @@ static const silr_knob knobs[] = {
     WHOLE("classifier.memory", classifier.memory, "0", 0, 1e7,
           "qlora: MiB for what a step keeps for its backward pass; what does not fit is computed "
           "again. 0: half of what is free.", false),
-    WHOLE("classifier.checkpoint", classifier.checkpoint, "120", 0, 1e6,
-          "qlora: seconds between checkpoints in training, from which a stopped run goes on; 0: none.",
-          false),
+    LIMIT("classifier.checkpoint", classifier.checkpoint, "120", 0, 1e6,
+          "qlora: seconds between checkpoints in training, from which a stopped run goes on; 0: none."),
 
     CHOICE("refine.recipe", refine.recipe, "silr", recipes,
            "silr: what measures best; paper: the loop of the paper to the letter."),

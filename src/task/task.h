@@ -174,7 +174,7 @@ struct silr_task {
         double alpha, dropout;
         silr_base_form base;     /* how the frozen weights are kept */
         int64_t memory;          /* MiB kept for the backward pass; 0: half of what is free */
-        int64_t checkpoint;      /* seconds between checkpoints; 0: none */
+        double checkpoint;       /* seconds between checkpoints; 0: none */
     } classifier;
 
     struct {

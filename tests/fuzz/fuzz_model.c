@@ -1,4 +1,4 @@
-/* fuzz_model.c - model.silr and frozen.silr from strangers: refused, or loaded and safe to ask.
+/* fuzz_model.c - model.silr, frozen.silr and qlora.json from strangers: refused, or loaded and safe to ask.
  *
  * Each input is tried as it is and, since hardly any has a right checksum, with that put right. */
 #include "classify/model.h"
@@ -27,6 +27,17 @@ static void try_frozen(const silr_model *m)
     free(v);
 }
 
+/* A fine-tuned one without its model: it has its names, and no answer. */
+static void try_tuned(const silr_model *m)
+{
+    double logits[SILR_RISK_CLASSES];
+    silr_error err;
+
+    if (silr_model_logits(m, "x", 1, logits, &err) != SILR_EINPUT ||
+        silr_model_class(m, silr_model_classes(m) - 1) == NULL)
+        abort();
+}
+
 static void try_model(const void *bytes, size_t size)
 {
     static const char text[] = "The film is fine; a film, a fine \xc3\xa9t\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac";
@@ -39,8 +50,11 @@ static void try_model(const void *bytes, size_t size)
 
     if (silr_model_parse(&m, bytes, size, "fuzz", &err) != SILR_OK)
         return;
-    if (m->frozen) {
-        try_frozen(m);
+    if (m->frozen || m->tuned) {
+        if (m->frozen)
+            try_frozen(m);
+        else
+            try_tuned(m);
         silr_model_free(m);
         return;
     }
