@@ -95,7 +95,7 @@ static void make_classifier(const char *name, const char *base, silr_scorer_opts
     const double A[9] = {1.5, 0, 0, 0, 1.5, 0, 0, 0, 1.5}, b[3] = {0.25, 0, 0};
     silr_encoder_name n = {.name = (char *)(uintptr_t) "org/tiny", .place = (char *)(uintptr_t)base};
     silr_classifier *c;
-    silr_adam adam = {0.9, 0.999, 1e-8, 0, 0, 0};
+    silr_adam adam = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 
     ok(silr_encoder_hash(&n.model, base, &err));
     ok(silr_qlora_new(&c, &o, &n, K, classes, get, NULL, N, &err));
