@@ -98,13 +98,13 @@ silr_status silr_classifier_new(silr_classifier **out, const silr_task *task, co
  * kinds that need none. Known without making one. */
 silr_status silr_classifier_identity(silr_sha256 *out, const silr_task *task, silr_error *err);
 void silr_classifier_free(silr_classifier *c);
-/* Fine-tuning by all ranks. */
-extern const silr_trade silr_qlora_trade;
 /* Of qlora: bytes that training takes beside the weights of w (parameters, gradient, moments, the work of a batch
  * of the longest texts), and what one such batch would keep for its backward pass if all of it were kept
  * (what is not is computed again). Known before anything is loaded. SILR_EINPUT: classifier.targets. */
 silr_status silr_classifier_memory(size_t *training, size_t *kept, const silr_task *task,
                                    const silr_weights *w, silr_error *err);
+/* Fine-tuning by all ranks. */
+extern const silr_trade silr_qlora_trade;
 
 /* --- a saved classifier: silr_model of silr.h, and what the report asks of it ---------------- */
 

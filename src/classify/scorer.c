@@ -21,8 +21,8 @@ silr_status silr_scorer_open(silr_scorer *s, const char *path, const silr_scorer
         return st;
     }
     s->words = silr_engine_tokenizer(s->engine);
-    s->columns = tune.columns;
     s->longest = silr_scorer_longest(o->max_tokens, silr_engine_spec(s->engine));
+    s->columns = tune.columns;
     return SILR_OK;
 }
 

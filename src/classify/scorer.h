@@ -12,8 +12,8 @@ typedef struct {
     silr_tune *tune;
     const silr_tokenizer *words;
     size_t longest;  /* tokens of a text, at most */
-    size_t columns;  /* scores of a text */
     double dropout;  /* a saved one was trained with */
+    size_t columns;  /* scores of a text */
 } silr_scorer;
 
 /* How a model is taken and what of it is trained: a task's classifier settings, or a saved file's. */
