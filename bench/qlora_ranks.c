@@ -124,7 +124,7 @@ static void measure(job *j, const char *what, size_t steps, bool training)
         training ? step(j, 2 + k) : score(j, false);
     const double wall = silr_now() - begun;
     printf("%s: %d x %d threads: %.1f tokens/s, %.1f per CPU-second\n", what, silr_dist_size(),
-           mine < asked ? mine : asked,           tokens / wall, tokens / (cpu_seconds(j->clocks) - cpu));
+           mine < asked ? mine : asked, tokens / wall, tokens / (cpu_seconds(j->clocks) - cpu));
     fflush(stdout);
 }
 

@@ -10,7 +10,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 build=${SILR_BUILD:-$top/build}
 rounds=${1:-5}
 model=${2:-$top/build/bench/chat-model/SmolLM2-135M-Instruct.Q4_1.gguf}
-[ -f "$model" ] || {
+[ -e "$model" ] || {
     echo "skipped: there is no $model (bench/chat_servers.sh prepare llama fetches it)"
     exit 0
 }
