@@ -61,8 +61,8 @@ typedef struct {
     size_t at;              /* texts of that epoch that are done */
     silr_checkpoint *saved; /* NULL: none are made */
     size_t which;           /* the member, where they are trained one after another */
-    int now_epoch;          /* how far it has come */
-    size_t now_at;
+    silr_place now;         /* behind the last whole step, if `saved`: what a step that is broken off has
+                               added to losses and averages is not in it */
 } run;
 
 static void run_clear(run *r)
@@ -335,16 +335,15 @@ static silr_status check_cancel(silr_error *err)
     return silr_cancelled() ? silr_fail(err, SILR_ECANCEL, "stopped in training") : SILR_OK;
 }
 
-/* Training has come so far: remembered, and written down when it is time (or in any case: now). */
-static silr_status note_place(run *r, int epoch, size_t at, bool now, silr_error *err)
+/* Training has come so far: remembered, and written down when it is time. */
+static silr_status note_place(run *r, int epoch, size_t at, silr_error *err)
 {
     learner *l = &r->learner[0];
     silr_place p = {.member = r->which, .epoch = epoch, .at = at, .loss = l->loss, .flat = l->flat,
                     .best = l->best, .gate = l->gate};
 
-    r->now_epoch = epoch;
-    r->now_at = at;
-    return silr_checkpoint_save(r->saved, r->c, &p, now, err);
+    r->now = p;
+    return silr_checkpoint_save(r->saved, r->c, &r->now, false, err);
 }
 
 static silr_status one_epoch(run *r, int epoch, int64_t per, silr_error *err)
@@ -362,7 +361,7 @@ static silr_status one_epoch(run *r, int epoch, int64_t per, silr_error *err)
             return st;
         if (r->c->focus)
             silr_progress("training", (uint64_t)k + 1, (uint64_t)total);
-        if (r->saved && (st = note_place(r, epoch, at + n, false, err)) != SILR_OK)
+        if (r->saved && (st = note_place(r, epoch, at + n, err)) != SILR_OK)
             return st;
     }
     return end_epoch(r, epoch, (int)per, err);
@@ -385,10 +384,10 @@ static silr_status run_epochs(run *r, silr_error *err)
             break;
         }
         if (st == SILR_OK && r->saved && epoch < r->o->epochs)
-            st = note_place(r, epoch + 1, 0, false, &mine);
+            st = note_place(r, epoch + 1, 0, &mine);
         if (st == SILR_ECANCEL && r->saved) {
             silr_error ignored; /* that it was stopped is what counts */
-            (void)note_place(r, r->now_epoch, r->now_at, true, &ignored);
+            (void)silr_checkpoint_save(r->saved, r->c, &r->now, true, &ignored);
         }
         if (st != SILR_OK) {
             if (err)
@@ -441,17 +440,18 @@ static silr_status go(run *r, silr_train_log *logs, const silr_place *from, silr
     r->batch = o->batch ? o->batch : r->n_docs > WHOLE ? CHUNK : r->n_docs;
     if (r->batch > r->n_docs)
         r->batch = r->n_docs;
-    r->epoch = r->now_epoch = 1;
-    r->at = r->now_at = 0;
+    r->epoch = 1;
+    r->at = 0;
     if (!run_init(r, logs, o->steps > 0 ? 1 : (size_t)o->epochs, from != NULL)) {
         st = silr_fail_memory(err);
     } else {
+        learner *l = &r->learner[0];
         if (from) {
-            learner *l = &r->learner[0];
             l->loss = from->loss, l->flat = from->flat, l->best = from->best, l->gate = from->gate;
-            r->epoch = r->now_epoch = from->epoch;
-            r->at = r->now_at = from->at;
+            r->epoch = from->epoch;
+            r->at = from->at;
         }
+        r->now = (silr_place){r->which, r->epoch, r->at, l->loss, l->flat, l->best, l->gate};
         st = o->steps > 0 ? run_steps(r, err) : run_epochs(r, err);
     }
     run_clear(r);

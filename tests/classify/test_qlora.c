@@ -258,6 +258,57 @@ static void a_stopped_training_goes_on(void **state)
     silr_classifier_free(c);
 }
 
+static silr_status (*real_backward)(silr_classifier *c, const uint32_t *docs, size_t n, const float *dscores,
+                                    silr_error *err);
+static int backs_left;
+
+static silr_status stopped_backward(silr_classifier *c, const uint32_t *docs, size_t n, const float *dscores,
+                                    silr_error *err)
+{
+    return backs_left-- == 0 ? silr_fail(err, SILR_ECANCEL, "stopped on the way back")
+                             : real_backward(c, docs, n, dscores, err);
+}
+
+/* In the middle of a step, whose loss has been counted and has moved the gate's average: it is made again, and
+ * counts once. */
+static void a_step_that_is_broken_off_counts_once(void **state)
+{
+    char path[200];
+    silr_train_log want[2], got[2];
+    silr_buf x = {0}, y = {0};
+    training t;
+    silr_error err;
+    silr_classifier *c = open_one(2, lora(0.1, 0));
+    (void)state;
+
+    snprintf(path, sizeof path, "%s/training.ckpt", dir);
+    make_training(&t, 2);
+    t.o.gate = SILR_GATE_AVERAGE;
+    t.o.gate_decay = 0.5;
+    ok(train(c, &t, want, &err), &err);
+    ok(c->state_get(c, &x, &err), &err);
+    t.o.checkpoint = path;
+    t.o.every = 1e9;
+    real_backward = c->backward;
+    for (int at = 0; at < 2 * 4 * 3; at++) {
+        c->backward = stopped_backward;
+        backs_left = at;
+        assert_int_equal(train(c, &t, got, &err), SILR_ECANCEL);
+        c->backward = real_backward;
+        ok(train(c, &t, got, &err), &err);
+        for (size_t m = 0; m < 2; m++)
+            assert_memory_equal(want[m].epoch, got[m].epoch, 4 * sizeof *want[m].epoch);
+        ok(c->state_get(c, &y, &err), &err);
+        assert_int_equal(x.len, y.len);
+        assert_memory_equal(x.data, y.data, x.len);
+        free_logs(got);
+    }
+    silr_buf_clear(&x);
+    silr_buf_clear(&y);
+    free_logs(want);
+    silr_classifier_free(c);
+}
+
 /* Every byte of a checkpoint turned, every length: it begins anew or goes on, and ends with the same. */
 static void a_spoilt_checkpoint_is_left_alone(void **state)
 {
@@ -474,6 +525,7 @@ int main(void)
         cmocka_unit_test(it_learns),
         cmocka_unit_test(how_it_is_cut_changes_little),
         cmocka_unit_test(a_stopped_training_goes_on),
+        cmocka_unit_test(a_step_that_is_broken_off_counts_once),
         cmocka_unit_test(a_spoilt_checkpoint_is_left_alone),
         cmocka_unit_test(a_full_disk_stops_it_and_loses_nothing),
         cmocka_unit_test(a_loss_that_is_no_number_is_undone),

@@ -8,17 +8,8 @@ silr=$1 dump=$2 models=$3
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/embed/tiny.sh
 . "$here/../embed/tiny.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export OMP_WAIT_POLICY=passive
-"$here/ranks.sh" 2 true || exit 77
-
-fail()
-{
-    echo "runs: $1" >&2
-    [ ! -f "$work/said" ] || tail -n 20 "$work/said" >&2
-    exit 1
-}
+# shellcheck source=tests/dist/jobs.sh
+. "$here/jobs.sh"
 
 make_bert "$models/tinybert" "$work/bert"
 make_texts 900 8 >"$work/texts.jsonl"
@@ -32,14 +23,6 @@ classifier: {kind: frozen, model: bert}
 refine: {steps: 20, iterations: 1}
 TASK
 # The labels are turned round because this model, whose weights are random, prefers the other word.
-
-# run NAME RANKS [OPTION...]
-run()
-{
-    name=$1 n=$2
-    shift 2
-    "$here/ranks.sh" "$n" "$silr" run "$work/task.yaml" --out "$work/$name" --force "$@" >"$work/out" 2>"$work/said"
-}
 
 # What there is to compare: labels, vectors, classifier, every answer of the language model to the bit.
 results()
@@ -65,38 +48,6 @@ for n in 2 3 4; do
     grep -q "\"ranks\":$n," "$work/on$n/manifest.json" || fail "the manifest does not say $n ranks"
     [ "$(grep -c '^report:' "$work/out")" -eq 1 ] || fail 'not only rank 0 speaks'
 done
-
-# children PID - the processes that it has started, oldest first: of mpirun, the ranks.
-children()
-{
-    grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | sed 's/[^0-9]//g' | sort -n
-}
-
-# disturb NAME FILE COMMAND [ARGUMENT] - a run on three ranks; as soon as FILE is there, COMMAND is done to
-# mpirun. Sets code. A run that is over by then is none the worse for it: what it left must be right.
-disturb()
-{
-    "$here/ranks.sh" 3 "$silr" run "$work/task.yaml" --out "$work/$1" --force >"$work/out" 2>"$work/said" &
-    job=$!
-    # FILE may be a pattern:
-    # shellcheck disable=SC2086
-    while [ -d "/proc/$job" ] && ! ls $2 >/dev/null 2>&1; do sleep 0.02; done
-    "$3" "$job" "${4:-}" || true
-    code=0
-    wait "$job" || code=$?
-}
-
-# kill_rank PID N
-kill_rank()
-{
-    victim=$(children "$1" | sed -n "$(($2 + 1))p")
-    [ -z "$victim" ] || kill -9 "$victim" 2>/dev/null || true
-}
-
-stop_all()
-{
-    kill -USR1 "$1" 2>/dev/null || true
-}
 
 # Killed while the language model reads, while vectors are made, each of the ranks once; then gone on
 # with by two, by one.
