@@ -437,7 +437,7 @@ silr_status silr_qlora_new(silr_classifier **out, const silr_scorer_opts *o,
         goto done;
     q->base = (silr_classifier){
         .kind = "qlora", .K = K, .columns = K == 2 ? 1 : K, .max_members = 256,
-        .rate = {1e-4, 1e-4}, .reset = qlora_reset, .forward = qlora_forward,
+        .rate = {5e-4, 1e-4}, .reset = qlora_reset, .forward = qlora_forward,
         .backward = qlora_backward, .step = qlora_step, .snapshot = qlora_snapshot,
         .restore = qlora_restore, .focus = qlora_focus, .state_get = qlora_state_get,
         .state_set = qlora_state_set, .save = qlora_save, .free = qlora_free};

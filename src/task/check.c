@@ -10,6 +10,7 @@ static const struct {
     const char *value[2][3]; /* silr, paper; ngram, frozen, qlora */
 } by_choice[] = {
     {"refine.gate", {{"average", "average", "average"}, {"batch", "batch", "batch"}}},
+    {"refine.loss", {{"sigmoid", "sigmoid", "logistic"}, {"sigmoid", "sigmoid", "sigmoid"}}},
     {"refine.iterations", {{"3", "3", "3"}, {"5", "5", "5"}}},
     {"refine.batch", {{"0", "0", "16"}, {"16", "16", "16"}}},
     {"refine.folds", {{"4", "4", "2"}, {"1", "1", "1"}}},

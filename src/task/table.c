@@ -257,7 +257,9 @@ static const silr_knob knobs[] = {
     CHOICE("refine.risk", refine.risk, "robust-uu", risks,
            "Risk to minimise: pn trusts the labels, uu corrects by theta, robust-uu corrects and "
            "gates."),
-    CHOICE("refine.loss", refine.loss, "sigmoid", losses, "Loss of one score."),
+    CHOICE("refine.loss", refine.loss, "recipe", losses,
+           "Loss of one score (sigmoid; logistic with recipe silr and qlora, which few texts teach little "
+           "by the sigmoid)."),
     CHOICE("refine.gate", refine.gate, "recipe", gates,
            "What robust-uu's correction looks at: this batch, or a moving average (paper batch, "
            "silr average)."),
