@@ -27,30 +27,46 @@ static void mix(uint64_t *h, const void *bytes, size_t len)
     *h = silr_hash64(bytes, len, *h);
 }
 
-static uint64_t identity(const silr_train_opts *o, const silr_classifier *model,
-                         const silr_member *members, size_t n, const uint32_t *docs, size_t n_docs)
+static void mix_risk(uint64_t *h, const silr_risk *r)
+{
+    const uint64_t whole[] = {(uint64_t)r->kind, (uint64_t)r->loss, (uint64_t)r->K, (uint64_t)r->sets};
+    const double real[] = {r->lambda, r->all_plus, r->all_minus};
+
+    mix(h, whole, sizeof whole);
+    mix(h, real, sizeof real);
+    mix(h, r->c, sizeof r->c);
+    mix(h, r->plus, sizeof r->plus);
+    mix(h, r->minus, sizeof r->minus);
+}
+
+static void mix_docs(uint64_t *h, const silr_member *x, const uint32_t *docs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct {
+            int set, validation;
+            float weight;
+        } d = {x->set[docs[i]], x->validation ? x->validation[docs[i]] : 0, x->weight ? x->weight[docs[i]] : 1};
+        mix(h, &docs[i], sizeof docs[i]);
+        mix(h, &d, sizeof d);
+    }
+}
+
+static uint64_t identity(const silr_train_opts *o, const silr_classifier *model, const silr_member *members, size_t n,
+                         const silr_train_texts *texts)
 {
     const double real[] = {o->adam.beta1, o->adam.beta2, o->adam.epsilon, o->adam.weight_decay,
                            o->adam.l2, o->adam.clip, o->learning_rate, o->warmup, o->gate_decay};
     const uint64_t whole[] = {(uint64_t)o->schedule, (uint64_t)o->epochs, o->batch, (uint64_t)o->gate,
-                              o->choose, o->by_risk, o->stratify, o->seed, o->iteration, n, n_docs,
-                              model->n_params, sizeof(silr_place), sizeof(silr_epoch)};
+                              o->choose, o->by_risk, o->stratify, o->seed, o->iteration, n, texts->n,
+                              model->n_params, model->identity, sizeof(silr_place), sizeof(silr_epoch)};
     uint64_t h = 1;
 
     mix(&h, real, sizeof real);
     mix(&h, whole, sizeof whole);
-    mix(&h, docs, n_docs * sizeof *docs);
     for (size_t m = 0; m < n; m++) {
-        const silr_member *x = &members[m];
-        mix(&h, x->risk.c, sizeof x->risk.c);
-        for (size_t i = 0; i < n_docs; i++) {
-            const struct {
-                int set, validation;
-                float weight;
-            } d = {x->set[docs[i]], x->validation ? x->validation[docs[i]] : 0,
-                   x->weight ? x->weight[docs[i]] : 1};
-            mix(&h, &d, sizeof d);
-        }
+        mix_risk(&h, &members[m].risk);
+        mix_docs(&h, &members[m], texts->docs, texts->n);
+        mix_docs(&h, &members[m], texts->validation, texts->n_validation);
     }
     return h;
 }
@@ -138,9 +154,8 @@ static silr_status read_all(const silr_checkpoint *c, const silr_buf *b, const s
 /* --- the door --------------------------------------------------------------------------------------- */
 
 silr_status silr_checkpoint_open(silr_checkpoint *c, const silr_train_opts *o, silr_classifier *model,
-                                 const silr_member *members, size_t n, const uint32_t *docs,
-                                 size_t n_docs, silr_train_log *logs, silr_place *place, bool *found,
-                                 silr_error *err)
+                                 const silr_member *members, size_t n, const silr_train_texts *texts,
+                                 silr_train_log *logs, silr_place *place, bool *found, silr_error *err)
 {
     silr_buf b = {0};
     silr_status st = SILR_OK;
@@ -150,7 +165,7 @@ silr_status silr_checkpoint_open(silr_checkpoint *c, const silr_train_opts *o, s
     if (!o->checkpoint || !model->state_get || o->steps > 0)
         return SILR_OK;
     c->path = o->checkpoint;
-    c->identity = identity(o, model, members, n, docs, n_docs);
+    c->identity = identity(o, model, members, n, texts);
     if (!silr_file_exists(c->path))
         return SILR_OK;
     if ((st = silr_file_read(&b, c->path, MOST_BYTES, err)) == SILR_OK)

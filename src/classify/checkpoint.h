@@ -28,12 +28,17 @@ typedef struct {
     size_t n;
 } silr_checkpoint;
 
+/* What a training goes over. */
+typedef struct {
+    const uint32_t *docs, *validation;
+    size_t n, n_validation;
+} silr_train_texts;
+
 /* After reset. *found: the classifier's state, logs (may be NULL) and *place are as they were. A file that
  * is damaged or of another training: *found false, and a line in the log. SILR_ENOMEM. */
 silr_status silr_checkpoint_open(silr_checkpoint *c, const silr_train_opts *o, silr_classifier *model,
-                                 const silr_member *members, size_t n, const uint32_t *docs,
-                                 size_t n_docs, silr_train_log *logs, silr_place *place, bool *found,
-                                 silr_error *err);
+                                 const silr_member *members, size_t n, const silr_train_texts *texts,
+                                 silr_train_log *logs, silr_place *place, bool *found, silr_error *err);
 /* SILR_EIO: it could not be written (disk full); the one before is still whole. */
 silr_status silr_checkpoint_save(silr_checkpoint *c, silr_classifier *model, const silr_place *place,
                                  bool now, silr_error *err);

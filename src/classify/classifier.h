@@ -50,6 +50,7 @@ struct silr_classifier {
     float *params;        /* owned */
     size_t n_table;
     const silr_param *table;
+    uint64_t identity;    /* of kinds with state_get: a hash of what the state's numbers mean */
     double rate[2];       /* the step size that suits it, by refine.recipe */
     bool training;        /* set by the trainer around a step: forward is followed by backward on the
                              same texts, and draws dropout */

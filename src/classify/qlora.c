@@ -97,7 +97,8 @@ static silr_status qlora_reset(silr_classifier *c, const silr_adam *adam, uint64
     if (!silr_mul(n, members, &all) || !(q->own = silr_alloc_aligned(all, sizeof *q->own)))
         return silr_fail_memory(err);
     for (size_t i = 0; i < members; i++) {
-        silr_tune_draw(q->tuner.scorer.tune, seed + (uint64_t)i);
+        const uint64_t what[2] = {seed, i};
+        silr_tune_draw(q->tuner.scorer.tune, silr_hash64(what, sizeof what, SILR_RNG_INIT));
         memcpy(q->own + i * n, c->params, n * sizeof *q->own);
     }
     return SILR_OK;
@@ -415,6 +416,32 @@ static silr_status show(qlora *q, silr_error *err)
     return SILR_OK;
 }
 
+/* LoRA on matrices that the model does not have would train the head alone. */
+static silr_status check_targets(const qlora *q, const silr_scorer_opts *o, silr_error *err)
+{
+    size_t n;
+    const silr_tuned *p = silr_tune_table(q->tuner.scorer.tune, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (o->tune.matrices || p[i].what == SILR_TUNED_LORA_A)
+            return SILR_OK;
+    return silr_fail(err, SILR_EINPUT, "classifier.targets names no matrix that this model has: for example q, v");
+}
+
+/* What the parameters mean: the base, how it is used, what of it is trained, the texts. */
+static uint64_t identity(const qlora *q, const silr_scorer_opts *o, const silr_encoder_name *base)
+{
+    const double real[] = {o->tune.lora.scale, o->tune.dropout};
+    const uint64_t whole[] = {o->tune.lora.rank, o->tune.targets, o->tune.matrices, o->tune.norms, o->tune.embeddings,
+                              o->tune.head_bias, o->base, o->pooling, q->tuner.scorer.longest, q->tuner.n_params};
+    uint64_t h = silr_hash64(base->model.hex, 64, 1);
+
+    h = silr_hash64(real, sizeof real, h);
+    h = silr_hash64(whole, sizeof whole, h);
+    h = silr_hash64(q->start, (q->n_docs + 1) * sizeof *q->start, h);
+    return silr_hash64(q->ids, q->start[q->n_docs] * sizeof *q->ids, h);
+}
+
 silr_status silr_qlora_new(silr_classifier **out, const silr_scorer_opts *o,
                            const silr_encoder_name *base, int K, const char *const *classes,
                            silr_text_get get, const void *ctx, size_t n, silr_error *err)
@@ -432,7 +459,7 @@ silr_status silr_qlora_new(silr_classifier **out, const silr_scorer_opts *o,
     mine.tune.columns = K == 2 ? 1 : (size_t)K;
     mine.tune.sharers = (size_t)silr_dist_here();
     if ((st = silr_tuner_open(&q->tuner, base->place, &mine, err)) != SILR_OK ||
-        (st = describe(q, o, base, K, classes, err)) != SILR_OK ||
+        (st = check_targets(q, o, err)) != SILR_OK || (st = describe(q, o, base, K, classes, err)) != SILR_OK ||
         (st = tokenise(q, get, ctx, n, err)) != SILR_OK)
         goto done;
     q->base = (silr_classifier){
@@ -441,6 +468,7 @@ silr_status silr_qlora_new(silr_classifier **out, const silr_scorer_opts *o,
         .backward = qlora_backward, .step = qlora_step, .snapshot = qlora_snapshot,
         .restore = qlora_restore, .focus = qlora_focus, .state_get = qlora_state_get,
         .state_set = qlora_state_set, .save = qlora_save, .free = qlora_free};
+    q->base.identity = identity(q, o, base);
     if ((st = show(q, err)) != SILR_OK ||
         (silr_dist_size() > 1 &&
          (st = silr_qlora_crew_open(&q->crew, &q->tuner, base, &mine, err)) != SILR_OK))

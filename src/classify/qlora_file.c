@@ -139,6 +139,8 @@ silr_status silr_qlora_write(const silr_qlora_data *q, silr_tune *t, double drop
     describe(&b, q);
     if (st == SILR_OK && b.failed)
         st = silr_fail_memory(err);
+    if (st == SILR_OK)
+        unlink(about); /* of an earlier training: never beside what is not its own */
     if (st == SILR_OK && (st = write_rest(q->full, t, rest, err)) == SILR_OK && !q->full)
         st = silr_qlora_write_adapter(t, dropout, q->base.name, dir, err);
     if (st == SILR_OK)

@@ -100,7 +100,7 @@ static bool run_init(run *r, silr_train_log *logs, size_t epochs, bool resumed)
         if (!logs)
             continue;
         l->log = &logs[m];
-        if (!resumed && !(l->log->epoch = silr_calloc(epochs, sizeof *l->log->epoch)))
+        if (!resumed && !l->log->epoch && !(l->log->epoch = silr_calloc(epochs, sizeof *l->log->epoch)))
             return false;
     }
     return true;
@@ -263,6 +263,16 @@ static silr_status take_step(run *r, const uint32_t *docs, size_t n, double lr, 
 
 /* --- epochs ----------------------------------------------------------------------------------- */
 
+/* Of kinds that look: parameters that are no numbers are not to be kept, nor taken for the best. */
+static silr_status check_params(const run *r, int epoch, silr_error *err)
+{
+    for (size_t i = 0; r->c->focus && i < r->c->n_params; i++)
+        if (!isfinite(r->c->params[i]))
+            return silr_fail(err, SILR_EDOMAIN, "a parameter is not a finite number behind epoch %d: lower "
+                             "refine.learning_rate", epoch);
+    return SILR_OK;
+}
+
 /* The risk over the whole validation part: summed chunk by chunk, gated once, without averages. */
 static silr_status validate(run *r, silr_error *err)
 {
@@ -274,7 +284,8 @@ static silr_status validate(run *r, silr_error *err)
     for (size_t at = 0; at < r->n_validation; at += r->batch) {
         const size_t left = r->n_validation - at, n = left < r->batch ? left : r->batch;
         const uint32_t *docs = r->validation + at;
-        if ((st = r->c->forward(r->c, docs, n, r->scores, err)) != SILR_OK)
+        if ((st = r->c->forward(r->c, docs, n, r->scores, err)) != SILR_OK ||
+            (r->c->focus && (st = check_scores(r, docs, n, err)) != SILR_OK))
             return st;
         for (size_t m = 0; m < r->n; m++) {
             learner *l = &r->learner[m];
@@ -294,7 +305,7 @@ static silr_status end_epoch(run *r, int epoch, int steps, silr_error *err)
     const bool validated = r->n_validation > 0;
     silr_status st;
 
-    if (validated && (st = validate(r, err)) != SILR_OK)
+    if ((st = check_params(r, epoch, err)) != SILR_OK || (validated && (st = validate(r, err)) != SILR_OK))
         return st;
     for (size_t m = 0; m < r->n; m++) {
         learner *l = &r->learner[m];
@@ -474,14 +485,14 @@ static silr_status train_one_by_one(const run *all, silr_train_log *logs, silr_e
 {
     silr_classifier *c = all->c;
     uint32_t *docs = silr_alloc(all->n_docs + 1, sizeof *docs);
+    const silr_train_texts texts = {all->docs, all->validation, all->n_docs, all->n_validation};
     silr_checkpoint saved = {0};
     silr_place place = {0};
     bool found = false;
     silr_status st = docs ? SILR_OK : silr_fail_memory(err);
 
     if (st == SILR_OK)
-        st = silr_checkpoint_open(&saved, all->o, c, all->member, all->n, all->docs, all->n_docs, logs,
-                                  &place, &found, err);
+        st = silr_checkpoint_open(&saved, all->o, c, all->member, all->n, &texts, logs, &place, &found, err);
     for (size_t m = found ? place.member : 0; st == SILR_OK && m < all->n; m++) {
         run r = *all;
         r.member = all->member + m;
@@ -506,7 +517,10 @@ static silr_status train_one_by_one(const run *all, silr_train_log *logs, silr_e
 
 static silr_status train_group(run *r, silr_train_log *logs, silr_error *err)
 {
-    const silr_status st = r->c->reset(r->c, &r->o->adam, r->o->seed, r->n, err);
+    const uint64_t what[2] = {r->o->seed, r->o->iteration};
+    /* kinds that draw much (first values, dropout) draw anew in each iteration */
+    const uint64_t seed = r->c->focus ? silr_hash64(what, sizeof what, SILR_RNG_INIT) : r->o->seed;
+    const silr_status st = r->c->reset(r->c, &r->o->adam, seed, r->n, err);
 
     if (st != SILR_OK)
         return st;

@@ -4,10 +4,10 @@
 
 /* --- making one ---------------------------------------------------------------------------------- */
 
-/* Biases and norms are not pulled towards 0, as everywhere. */
+/* Biases and norms (whose weights are one row) are not pulled towards 0, as everywhere. */
 static bool decays(const silr_tuned *p)
 {
-    return p->what != SILR_TUNED_BIAS && (p->rows > 1 || p->part == SILR_PARTS);
+    return p->what != SILR_TUNED_BIAS && (p->rows > 1 || p->part == SILR_PARTS || p->what != SILR_TUNED_WEIGHT);
 }
 
 static silr_status make_ranges(silr_tuner *t, silr_error *err)
@@ -130,7 +130,7 @@ silr_status silr_tuner_step(silr_tuner *t, const silr_adam *adam, double lr, uin
         memset(t->v, 0, t->n_params * sizeof *t->v);
     }
     for (size_t i = 0; i < t->n_ranges; i++)
-        t->range[i].l2 = adam->l2;
+        t->range[i].l2 = t->range[i].decay ? adam->l2 : 0;
     const silr_adamw_block block = {.params = t->params, .grad = t->grad, .m = t->m, .v = t->v};
     if (st == SILR_OK &&
         !silr_adamw_step(&block, t->range, t->n_ranges, adam, lr, k + 1, adam->clip, &norm))

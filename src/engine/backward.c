@@ -18,15 +18,15 @@ typedef struct {
     float *dmix; /* [rows][heads head_dim] */
     float *dmlp; /* [rows][mlp or 2 mlp] */
     float *dact; /* [rows][mlp] */
-    float *dnorm;/* [rows][hidden] behind a norm that is gone through backwards */
+    float *dnorm;/* [rows][hidden, or head_dim] behind a norm that is gone through backwards */
     silr_attention_back *text;
 } down;
 
 static silr_status down_init(down *d, const silr_tune *t, silr_error *err)
 {
     const silr_model_spec *s = t->e->spec;
-    const size_t width[] = {s->hidden, silr_qkv_width(s), s->heads * s->head_dim,
-                            silr_mlp_width(s), s->mlp, s->hidden};
+    const size_t width[] = {s->hidden, silr_qkv_width(s), s->heads * s->head_dim, silr_mlp_width(s), s->mlp,
+                            s->hidden > s->head_dim ? s->hidden : s->head_dim};
 
     *d = (down){0};
     float **const block[] = {&d->dh, &d->dqkv, &d->dmix, &d->dmlp, &d->dact, &d->dnorm};

@@ -155,6 +155,7 @@ typedef struct {
 struct silr_tune {
     silr_engine *e;
     silr_tune_opts opts;
+    size_t whole;        /* bytes by which a batch is cut: a number that no machine's free memory changes */
     silr_pooling pooling;
     silr_slot *slot;     /* [layers][SILR_SLOTS]; in 0: the model has no such matrix */
     layer *layers;       /* the engine's, but norms lie in the block where they are trained */

@@ -311,6 +311,7 @@ silr_status silr_tune_new(silr_tune **out, silr_engine *e, const silr_tune_opts 
         return silr_fail_memory(err);
     *t = (silr_tune){.e = e, .opts = *opts, .pooling = pooling_of(e->spec, opts),
                      .embedding = e->embedding, .final = e->final};
+    t->whole = opts->memory > 0 ? opts->memory : ENOUGH;
     if (t->opts.memory == 0) {
         t->opts.memory = silr_free_memory() / 2 / (opts->sharers ? opts->sharers : 1);
         t->opts.memory = t->opts.memory < ENOUGH ? t->opts.memory : ENOUGH;

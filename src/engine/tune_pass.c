@@ -39,11 +39,11 @@ static size_t padded(size_t rows)
     return (rows + 15) / 16 * 16;
 }
 
-/* Layers of which all can be kept of so many rows; SIZE_MAX: not even what comes into them. */
-static size_t layers_kept(const silr_tune *t, size_t rows)
+/* Layers of which all can be kept of so many rows in so many bytes; SIZE_MAX: not even what comes into them. */
+static size_t layers_kept(const silr_tune *t, size_t memory, size_t rows)
 {
     const silr_model_spec *s = t->e->spec;
-    const size_t each = t->opts.memory / sizeof(float) / padded(rows), x = s->layers * s->hidden;
+    const size_t each = memory / sizeof(float) / padded(rows), x = s->layers * s->hidden;
 
     if (each >= x + s->layers * record(s))
         return s->layers;
@@ -69,11 +69,11 @@ static float *lay_record(const silr_model_spec *s, silr_kept *k, float *at, size
 static silr_status lay(silr_tune *t, size_t rows, silr_error *err)
 {
     const silr_model_spec *s = t->e->spec;
-    size_t fit = layers_kept(t, rows), need;
+    size_t fit = layers_kept(t, t->opts.memory, rows), need;
     float *at;
 
     rows = padded(rows);
-    t->full = fit == SIZE_MAX ? 0 : fit; /* one text that is too long is tried all the same */
+    t->full = fit == SIZE_MAX ? 0 : fit; /* what is too long is tried all the same */
     if (!silr_mul(rows, s->layers * s->hidden + (t->full + (t->full < s->layers)) * record(s), &need) ||
         !silr_add(need, 16, &need))
         return silr_fail_memory(err);
@@ -110,7 +110,7 @@ size_t silr_tune_fits(const silr_tune *t, const size_t *start, size_t n)
 {
     size_t fit = n > 0 ? 1 : 0;
 
-    while (fit < n && layers_kept(t, start[fit + 1] - start[0]) != SIZE_MAX)
+    while (fit < n && layers_kept(t, t->whole, start[fit + 1] - start[0]) != SIZE_MAX)
         fit++;
     return fit;
 }

@@ -125,9 +125,9 @@ done:
     return st;
 }
 
-/* Models that take long are trained once for all variants: then on pseudo-labels alone, so that no variant's
- * scores have seen the truth of a text that judges it. (Two numbers of the sample, the purities, are in
- * the risk all the same.) */
+/* Models that take long are trained once for all variants: then on pseudo-labels alone. No text is trained on by its
+ * truth, but the account is no longer quite blind: the purities in the risk, and from the second iteration on
+ * the labels themselves (variant 0's, whose stack was fitted on the whole sample), have seen all of it. */
 static bool shared(const silr_ours *o)
 {
     return o->loop->classifier && o->loop->classifier->focus;

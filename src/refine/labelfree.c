@@ -14,8 +14,10 @@ static silr_status two_fold_scores(silr_loop *l, const silr_ours *o, float *z, s
     silr_train_opts opts = {
         .adam = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .l2 = l->task->refine.l2},
         .schedule = SILR_LR_LINEAR, .learning_rate = l->classifier->rate[SILR_RECIPE_SILR],
-        .steps = (int)l->task->refine.steps, .gate = SILR_GATE_BATCH, .gate_decay = 0.9, .seed = (uint64_t)l->task->seed};
-    silr_status st = set && docs && scores ? SILR_OK : silr_fail_memory(err);
+        .steps = l->classifier->focus ? 0 : (int)l->task->refine.steps, .epochs = (int)l->task->refine.epochs,
+        .batch = l->classifier->focus ? (size_t)l->task->refine.batch : 0, .gate = SILR_GATE_BATCH, .gate_decay = 0.9, .seed = (uint64_t)l->task->seed};
+    char *checkpoint = NULL;
+    silr_status st = set && docs && scores ? silr_loop_checkpoint(l, &opts, &checkpoint, err) : silr_fail_memory(err);
 
     for (int f = 0; f < 2 && st == SILR_OK; f++) {
         int *s = set + (size_t)f * l->n;
@@ -40,6 +42,7 @@ static silr_status two_fold_scores(silr_loop *l, const silr_ours *o, float *z, s
     silr_free(set);
     silr_free(docs);
     silr_free(scores);
+    silr_free(checkpoint);
     return st;
 }
 

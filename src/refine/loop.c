@@ -79,6 +79,10 @@ silr_status silr_loop_forward(const silr_loop *l, size_t from, size_t n, size_t 
         const size_t m = rows_of(l, from, n, F, f, fold, docs, at);
         if ((st = c->focus(c, f, err)) == SILR_OK && m > 0)
             st = c->forward(c, docs, m, own, err);
+        for (size_t i = 0; i < m * l->C && st == SILR_OK; i++)
+            if (!isfinite(own[i]))
+                st = silr_fail(err, SILR_EDOMAIN, "the score of text number %zu of the corpus is not a finite number: "
+                               "lower refine.learning_rate", (size_t)docs[i / l->C] + 1);
         for (size_t i = 0; i < m && st == SILR_OK; i++)
             memcpy(scores + (at[i] * F + f) * l->C, own + i * l->C, l->C * sizeof *own);
     }

@@ -68,7 +68,7 @@ static void purities(const silr_ours *o, const silr_variant *v, const int *bin, 
         if (!v->learns[i])
             continue;
         rho[m + l->sample.truth[i]] += omega;
-        if (j != SILR_NO_LABEL)
+        if (omega > 0 && j != SILR_NO_LABEL)
             rho[j]--; /* its place is taken by the truth */
     }
     theta[m] = 1;
