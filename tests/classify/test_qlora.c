@@ -409,6 +409,15 @@ static void a_loss_that_is_no_number_is_undone(void **state)
     for (size_t i = 0; i < N * 2; i++)
         assert_true(isfinite(z[i]));
     free_logs(logs);
+    for (uint64_t epoch = 2; epoch <= 4; epoch += 2) { /* by the last step of an epoch: that one is not the best, nor kept */
+        watch.at = 3 * epoch, watch.seen = 0;
+        ok(train(c, &t, logs, &err), &err);
+        assert_true(logs[0].n == (int)epoch - 1 && logs[0].best < (int)epoch && logs[1].n == 4);
+        scores_of(c, z);
+        for (size_t i = 0; i < N * 2; i++)
+            assert_true(isfinite(z[i]));
+        free_logs(logs);
+    }
     watch.at = 1, watch.seen = 0; /* nothing to go back to */
     assert_int_equal(train(c, &t, NULL, &err), SILR_EDOMAIN);
     watch.spoil = NULL;
@@ -492,9 +501,16 @@ static void wrong_files_are_refused(void **state)
 
 static void targets_by_name(void **state)
 {
+    silr_scorer_opts none = {.base = SILR_BASE_F32, .tune = {.targets = 1U << SILR_PART_Q_NORM, .lora = {2, 1}}};
+    silr_encoder_name base = {.name = (char *)(uintptr_t) "tiny", .place = (char *)(uintptr_t)LLAMA};
+    static const char *const classes[] = {"one", "two"};
+    silr_classifier *c;
     uint32_t bits;
     silr_error err;
     (void)state;
+
+    assert_int_equal(silr_qlora_new(&c, &none, &base, 2, classes, get, NULL, N, &err), SILR_EINPUT);
+    assert_non_null(strstr(err.text, "no matrix that this model has"));
 
     ok(silr_targets_parse(&bits, "q, v_proj", &err), &err);
     assert_true(bits == (1U << SILR_PART_Q | 1U << SILR_PART_V));

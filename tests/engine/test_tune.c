@@ -204,6 +204,9 @@ static const char *small_model(size_t a)
     gguf_writer w = {NULL, 0, 0, 0, 1, 4};
     silr_error err;
 
+    if (arch[a].family == SILR_FAMILY_QWEN3) /* heads wider than the model */
+        p.spec.head_dim = p.spec.rope_dims = 40;
+
     gguf_model(&b, arch[a].name, &p, 0, 1, 4);
     each_part(&p, gguf_put_part, &w);
     const size_t at = b.len - w.offset; /* the tensors' data is what ends the file */
