@@ -62,6 +62,7 @@ static silr_status reduce_stretch(char *v, size_t n, size_t unit, fold f, char *
     const size_t size = (size_t)silr_dist.size, piece = (n + size - 1) / size;
     silr_status st;
 
+    SILR_ASSERT(a && b && v); /* room is agreed on before */
     memcpy(a, v, n * unit);
     memset(a + n * unit, 0, (piece * size - n) * unit);
     st = silr_dist_check(silr_dist.plugin->all_to_all(a, b, piece * unit), err);

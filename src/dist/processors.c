@@ -60,7 +60,7 @@ silr_status silr_dist_divide_processors(silr_error *err)
     look(&mine);
     if (st == SILR_OK)
         st = silr_dist_check(silr_dist.plugin->all_gather(&mine, all, sizeof mine), err);
-    if (st == SILR_OK) {
+    if (st == SILR_OK && all) { /* (all ranks have room, or st says otherwise) */
         silr_dist.threads = my_part(all, &mine);
         silr_dist.here = 0;
         for (int r = 0; r < silr_dist.size; r++)

@@ -72,6 +72,7 @@ static void cut(multiplication *m, size_t threads)
     m->columns = up_to(columns < out ? columns : out, panel);
     row_tiles = (wanted * m->columns + out - 1) / out;
     row_tiles = row_tiles < most ? row_tiles : most;
+    row_tiles = row_tiles > 0 ? row_tiles : 1;
     columns = up_to(row_tiles * out / wanted + 1, panel);
     m->columns = columns < m->columns ? columns : m->columns;
     m->column_tiles = (out + m->columns - 1) / m->columns;

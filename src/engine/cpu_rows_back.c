@@ -93,6 +93,7 @@ static void norm_back(call *c, void (*rows)(const call *, size_t, size_t), size_
         c->dy += c->n * c->lddy;
         c->dx += c->n * c->lddx;
     }
+    c->r = c->mean = NULL;
 }
 
 void silr_cpu_rms_norm_back(const float *x, size_t ldx, const float *w, float plus, double epsilon,

@@ -127,9 +127,9 @@ bool silr_only_last(const silr_pass *p, size_t l);
 /* A norm of n rows of x into y. */
 void silr_norm_rows(const silr_engine *e, const norm *w, const float *x, size_t ldx, size_t n,
                     size_t dim, float *y, size_t ldy);
-/* Fills room->text: what attention needs to know of each text of this layer, from k's qkv and mix. */
+/* Fills room->text: what attention needs to know of each text of this layer, from its qkv and to its mix. */
 void silr_describe_texts(const silr_engine *e, silr_room *r, const silr_pass *p, size_t l,
-                         const silr_kept *k, bool only_last);
+                         const silr_kept *to, bool only_last);
 silr_attention silr_attention_of(const silr_engine *e, size_t l);
 silr_attention_strides silr_strides_of(const silr_engine *e, bool cached);
 size_t silr_qkv_width(const silr_model_spec *s);
