@@ -294,7 +294,7 @@ static const silr_knob knobs[] = {
     REAL("refine.margin", refine.margin, "0.6", 0, 1,
          "A label is flipped only where the probability that it is wrong is over this."),
     REAL("refine.labelled_mass", refine.labelled_mass, "0.3", 0, 1,
-         "Share of the training weight that the hand-checked texts get."),
+         "Share of the training weight that the hand-checked texts get (qlora: they are not trained on)."),
     SWITCH("refine.safe", refine.safe, "false",
            "Iterate only where the labels surely tell something: P(theta_p > theta_n) of 0.9 or "
            "more."),
