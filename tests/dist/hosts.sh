@@ -4,6 +4,7 @@
 # The machines are network namespaces with host names of their own, so that MPI must start a daemon on each
 # and send everything over TCP. That needs root and the right to make namespaces; else it is skipped (77).
 set -eu
+export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # as in ranks.sh: MPI keeps some memory to the end
 silr=$1 test_dist=$2 models=$3
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/embed/tiny.sh

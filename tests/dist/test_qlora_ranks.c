@@ -372,7 +372,7 @@ static void a_loss_that_is_no_number_is_undone(void **state)
 
     make_training(&t, 2, 10);
     silr_log_listen(&listener);
-    watch.at = 4, watch.seen = 0, watch.spoil = c; /* in the second epoch of two steps each */
+    watch.at = 5, watch.seen = 0, watch.spoil = c; /* in the third epoch of two steps each */
     ok(train(c, &t, logs, &err), &err);
     silr_log_listen(NULL);
     watch.spoil = NULL;
