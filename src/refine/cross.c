@@ -397,7 +397,7 @@ silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, sil
 
 /* --- one model for all ------------------------------------------------------------------------ */
 
-static silr_status train_single(silr_ours *o, const int *label, int *set, silr_error *err)
+static silr_status train_single(silr_ours *o, int *label, int *set, silr_error *err)
 {
     const silr_loop *l = o->loop;
     silr_train_opts opts = options(l, o->done + 1);
@@ -409,7 +409,7 @@ static silr_status train_single(silr_ours *o, const int *label, int *set, silr_e
 
     if (st != SILR_OK)
         return st;
-    v.label = (int *)(uintptr_t)label; /* only read */
+    v.label = label; /* only read */
     for (size_t d = 0; d < l->n; d++)
         set[d] = SILR_NO_LABEL;
     for (size_t i = 0; i < o->n_train; i++)
@@ -423,7 +423,7 @@ static silr_status train_single(silr_ours *o, const int *label, int *set, silr_e
     return st;
 }
 
-silr_status silr_ours_single(silr_ours *o, const int *label, float *z, silr_error *err)
+silr_status silr_ours_single(silr_ours *o, int *label, float *z, silr_error *err)
 {
     const silr_loop *l = o->loop;
     int *set = silr_alloc(l->n, sizeof *set);

@@ -68,7 +68,7 @@ silr_status silr_ours_train(silr_ours *o, int iteration, double *train_loss, sil
 
 /* One model more, on `label` [n_rows] of all training texts, for kinds of classifiers that cannot blend: it is
  * what is deployed. The validation part stays unseen, for whoever calibrates. z [n_rows][C]: its scores. */
-silr_status silr_ours_single(silr_ours *o, const int *label, float *z, silr_error *err);
+silr_status silr_ours_single(silr_ours *o, int *label, float *z, silr_error *err);
 
 /* Where there is no sample: theta of labels given later than the original ones. Oracle: from the
  * truth, by name; else the mean over a set of the stack's own P(y | x, s0), because a theta kept
