@@ -46,6 +46,8 @@ int silr_top_class(int K, const float *prob)
     return best;
 }
 
+enum { PIECE = 64 }; /* texts that are scored between two words of how far it is */
+
 /* Rows of the block that member f has to score: its own fold's, and those of no fold. */
 static size_t rows_of(const silr_loop *l, size_t from, size_t n, size_t F, size_t f, const uint8_t *fold,
                       uint32_t *docs, uint32_t *at)
@@ -77,8 +79,12 @@ silr_status silr_loop_forward(const silr_loop *l, size_t from, size_t n, size_t 
         st = silr_fail_memory(err);
     for (size_t f = 0; f < F && st == SILR_OK; f++) {
         const size_t m = rows_of(l, from, n, F, f, fold, docs, at);
-        if ((st = c->focus(c, f, err)) == SILR_OK && m > 0)
-            st = c->forward(c, docs, m, own, err);
+        st = c->focus(c, f, err);
+        for (size_t done = 0, some; done < m && st == SILR_OK; done += some) {
+            some = m - done < PIECE ? m - done : PIECE;
+            st = c->forward(c, docs + done, some, own + done * l->C, err);
+            silr_progress("scoring", from + (f * m + done + some) * n / (F * m), l->n_rows);
+        }
         for (size_t i = 0; i < m * l->C && st == SILR_OK; i++)
             if (!isfinite(own[i]))
                 st = silr_fail(err, SILR_EDOMAIN, "the score of text number %zu of the corpus is not a finite number: "
