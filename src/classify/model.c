@@ -286,8 +286,9 @@ done:
     return st;
 }
 
-static silr_status parse_frozen(silr_model **out, const void *bytes, size_t len, const char *name,
-                                silr_error *err)
+/* A frozen or a fine-tuned one, without the model that it works with. */
+static silr_status parse_with_model(silr_model **out, bool tuned, const void *bytes, size_t len,
+                                    const char *name, silr_error *err)
 {
     silr_model *m = silr_calloc(1, sizeof *m);
     silr_status st;
@@ -295,39 +296,15 @@ static silr_status parse_frozen(silr_model **out, const void *bytes, size_t len,
     *out = NULL;
     if (!m)
         return silr_fail_memory(err);
-    m->frozen = true;
-    if ((st = silr_frozen_parse(&m->dense, bytes, len, name, err)) != SILR_OK)
+    m->tuned = tuned;
+    m->frozen = !tuned;
+    st = tuned ? silr_qlora_parse(&m->about, bytes, len, name, err)
+               : silr_frozen_parse(&m->dense, bytes, len, name, err);
+    if (st != SILR_OK)
         goto done;
-    m->K = m->dense.K;
-    m->columns = m->dense.columns;
-    m->classes = m->dense.classes;
-    if (!(m->one = silr_alloc(1, sizeof(pthread_mutex_t)))) {
-        st = silr_fail_memory(err);
-        goto done;
-    }
-    pthread_mutex_init(m->one, NULL);
-    *out = m;
-    m = NULL;
-done:
-    silr_model_free(m);
-    return st;
-}
-
-static silr_status parse_qlora(silr_model **out, const char *json, size_t len, const char *name,
-                               silr_error *err)
-{
-    silr_model *m = silr_calloc(1, sizeof *m);
-    silr_status st;
-
-    *out = NULL;
-    if (!m)
-        return silr_fail_memory(err);
-    m->tuned = true;
-    if ((st = silr_qlora_parse(&m->about, json, len, name, err)) != SILR_OK)
-        goto done;
-    m->K = m->about.K;
-    m->columns = m->about.columns;
-    m->classes = m->about.classes;
+    m->K = tuned ? m->about.K : m->dense.K;
+    m->columns = tuned ? m->about.columns : m->dense.columns;
+    m->classes = tuned ? m->about.classes : m->dense.classes;
     if (!(m->one = silr_alloc(1, sizeof(pthread_mutex_t)))) {
         st = silr_fail_memory(err);
         goto done;
@@ -346,9 +323,9 @@ silr_status silr_model_parse(silr_model **out, const void *bytes, size_t len, co
     const char *first = bytes;
 
     if (len >= 8 && memcmp(bytes, "SILRFRZN", 8) == 0)
-        return parse_frozen(out, bytes, len, name, err);
+        return parse_with_model(out, false, bytes, len, name, err);
     if (len > 0 && *first == '{')
-        return parse_qlora(out, bytes, len, name, err);
+        return parse_with_model(out, true, bytes, len, name, err);
     return parse_ngram(out, bytes, len, name, err);
 }
 
