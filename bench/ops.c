@@ -9,6 +9,7 @@
  * with the same threads, by turns with ours. Then the other operations of one layer, in CPU
  * milliseconds for 1024 tokens. */
 #include "engine/kernels.h"
+#include "ops_measure.h"
 #include <dlfcn.h>
 #include <math.h>
 #include <omp.h>
@@ -19,33 +20,6 @@
 
 static double seconds = 0.05;
 static const silr_ops *ops;
-
-static double cpu_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void must(silr_status st, const silr_error *err)
-{
-    if (st != SILR_OK) {
-        fprintf(stderr, "%s\n", err->text);
-        exit(1);
-    }
-}
-
-static float *numbers(size_t n)
-{
-    float *v = silr_alloc_aligned(n, sizeof *v);
-
-    if (!v)
-        exit(1);
-    for (size_t i = 0; i < n; i++)
-        v[i] = (float)(i * 2654435761U % 2001) / 1000 - 1;
-    return v;
-}
 
 /* --- the peak ---------------------------------------------------------------------------------- */
 

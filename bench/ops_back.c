@@ -7,6 +7,7 @@
  * of a LoRA step (rank 8 on queries and values, dropout) consists of, and which part of it is neither
  * a product nor attention. */
 #include "engine/kernels.h"
+#include "ops_measure.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -18,33 +19,6 @@ enum { TOKENS = 4096, HIDDEN = 576, HEADS = 9, KV = 3, DIM = 64, MLP = 1536, QKV
 
 static double seconds = 0.2;
 static const silr_ops *ops;
-
-static double cpu_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void must(silr_status st, const silr_error *err)
-{
-    if (st != SILR_OK) {
-        fprintf(stderr, "%s\n", err->text);
-        exit(1);
-    }
-}
-
-static float *numbers(size_t n)
-{
-    float *v = silr_alloc_aligned(n, sizeof *v);
-
-    if (!v)
-        exit(1);
-    for (size_t i = 0; i < n; i++)
-        v[i] = (float)(i * 2654435761U % 2001) / 1000 - 1;
-    return v;
-}
 
 /* One measurement: what is called, and what it needs. */
 typedef struct work work;
