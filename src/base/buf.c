@@ -117,6 +117,25 @@ void silr_buf_html(silr_buf *b, const char *s, size_t len)
     silr_buf_add(b, s + from, len - from);
 }
 
+void silr_buf_csv(silr_buf *b, const char *s, size_t len)
+{
+    bool plain = len > 0 && s[0] != ' ' && s[len - 1] != ' ';
+
+    for (size_t i = 0; i < len && plain; i++)
+        plain = s[i] != ',' && s[i] != '"' && s[i] != '\n' && s[i] != '\r' && s[i] != '\t';
+    if (plain) {
+        silr_buf_add(b, s, len);
+        return;
+    }
+    silr_buf_putc(b, '"');
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] == '"')
+            silr_buf_putc(b, '"');
+        silr_buf_putc(b, s[i]);
+    }
+    silr_buf_putc(b, '"');
+}
+
 void silr_buf_number(silr_buf *b, double v, int digits)
 {
     if (!isfinite(v)) {

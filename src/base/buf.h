@@ -23,6 +23,7 @@ void silr_buf_putc(silr_buf *b, char c);
 void silr_buf_printf(silr_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void silr_buf_json(silr_buf *b, const char *s, size_t len); /* a JSON string, quotes included */
 void silr_buf_html(silr_buf *b, const char *s, size_t len); /* & < > " ' escaped */
+void silr_buf_csv(silr_buf *b, const char *s, size_t len);  /* a field, quoted where a reader could stumble */
 void silr_buf_number(silr_buf *b, double v, int digits);    /* shortest of %.{digits}g; NaN, inf: null */
 void silr_buf_reset(silr_buf *b);                           /* empty, memory kept */
 void silr_buf_clear(silr_buf *b);                           /* memory given back */

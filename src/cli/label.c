@@ -32,9 +32,9 @@ static void put_row(silr_buf *b, const silr_corpus *c, uint32_t doc)
     size_t len;
     const char *text = silr_corpus_text(c, doc, &len), *id = silr_corpus_id(c, doc);
 
-    cli_csv_field(b, id, strlen(id));
+    silr_buf_csv(b, id, strlen(id));
     silr_buf_putc(b, ',');
-    cli_csv_field(b, text, len);
+    silr_buf_csv(b, text, len);
     silr_buf_puts(b, ",\n");
 }
 

@@ -6,24 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-void cli_csv_field(silr_buf *b, const char *s, size_t len)
-{
-    bool quote = len == 0 || memchr(s, ',', len) || memchr(s, '"', len) || memchr(s, '\n', len) ||
-                 memchr(s, '\r', len) || s[0] == ' ' || s[len - 1] == ' ';
-
-    if (!quote) {
-        silr_buf_add(b, s, len);
-        return;
-    }
-    silr_buf_putc(b, '"');
-    for (size_t i = 0; i < len; i++) {
-        if (s[i] == '"')
-            silr_buf_putc(b, '"');
-        silr_buf_putc(b, s[i]);
-    }
-    silr_buf_putc(b, '"');
-}
-
 static void put_line(const cli_labels *l, silr_buf *b, const struct labelled *x)
 {
     const char *id = silr_corpus_id(l->s->corpus, x->doc);
@@ -37,9 +19,9 @@ static void put_line(const cli_labels *l, silr_buf *b, const struct labelled *x)
         silr_buf_puts(b, "}\n");
         return;
     }
-    cli_csv_field(b, id, strlen(id));
+    silr_buf_csv(b, id, strlen(id));
     silr_buf_putc(b, ',');
-    cli_csv_field(b, label, strlen(label));
+    silr_buf_csv(b, label, strlen(label));
     silr_buf_putc(b, '\n');
 }
 

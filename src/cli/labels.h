@@ -29,8 +29,6 @@ silr_status cli_labels_undo(cli_labels *l, silr_error *err); /* takes the last o
 /* Reads rows {id, label}; empty labels are passed over. Counts what is new. Nothing is written. */
 silr_status cli_labels_read(cli_labels *l, const char *path, size_t *added, silr_error *err);
 silr_status cli_labels_write(const cli_labels *l, silr_error *err);
-/* A CSV field, quoted where it must be. */
-void cli_csv_field(silr_buf *b, const char *s, size_t len);
 
 /* The screen: asks until `wanted` texts are labelled, returns when done, left (SILR_OK) or
  * interrupted. The chooser knows of all labels before and after. */

@@ -21,31 +21,11 @@ bool silr_rows_leave_out(const silr_run_labels *l, silr_export_form form, size_t
 
 /* --- fields ------------------------------------------------------------------------------------- */
 
-/* Quoted where a reader could stumble: separators, quotes, line ends, blanks at the ends. */
-static void add_cell(silr_buf *b, const char *s, size_t len)
-{
-    bool plain = len == 0 || (s[0] != ' ' && s[len - 1] != ' ');
-
-    for (size_t i = 0; i < len && plain; i++)
-        plain = s[i] != ',' && s[i] != '"' && s[i] != '\n' && s[i] != '\r' && s[i] != '\t';
-    if (plain) {
-        silr_buf_add(b, s, len);
-        return;
-    }
-    silr_buf_putc(b, '"');
-    for (size_t i = 0; i < len; i++) {
-        if (s[i] == '"')
-            silr_buf_putc(b, '"');
-        silr_buf_putc(b, s[i]);
-    }
-    silr_buf_putc(b, '"');
-}
-
 static void add_class_cell(silr_buf *b, const silr_run_labels *l, int k)
 {
     silr_buf_putc(b, ',');
     if (k != SILR_NO_LABEL)
-        add_cell(b, l->task->classes[k], strlen(l->task->classes[k]));
+        silr_buf_csv(b, l->task->classes[k], strlen(l->task->classes[k]));
 }
 
 static void add_class(silr_buf *b, const silr_run_labels *l, int k)
@@ -63,9 +43,9 @@ static void add_csv(silr_buf *b, const silr_run_labels *l, size_t i)
     size_t len;
     const char *id = silr_corpus_id(l->corpus, i), *text = silr_corpus_text(l->corpus, i, &len);
 
-    add_cell(b, id, strlen(id));
+    silr_buf_csv(b, id, strlen(id));
     silr_buf_putc(b, ',');
-    add_cell(b, text, len);
+    silr_buf_csv(b, text, len);
     add_class_cell(b, l, l->first[i]);
     add_class_cell(b, l, l->label[i]);
     silr_buf_putc(b, ',');
@@ -78,7 +58,7 @@ static void add_cleanlab(silr_buf *b, const silr_run_labels *l, size_t i)
 {
     const char *id = silr_corpus_id(l->corpus, i);
 
-    add_cell(b, id, strlen(id));
+    silr_buf_csv(b, id, strlen(id));
     silr_buf_printf(b, ",%d", l->first[i]);
     for (size_t k = 0; k < l->K; k++) {
         silr_buf_putc(b, ',');
@@ -149,7 +129,7 @@ static void add_head(silr_buf *b, const silr_run_labels *l, silr_export_form for
         silr_buf name = {0};
         silr_buf_printf(&name, "pred_probs_%s", l->task->classes[k]);
         silr_buf_putc(b, ',');
-        add_cell(b, name.data ? name.data : "", name.len);
+        silr_buf_csv(b, name.data ? name.data : "", name.len);
         b->failed |= name.failed;
         silr_buf_clear(&name);
     }
