@@ -111,6 +111,12 @@ static void buffers_escape(void **state)
     silr_buf_html(&b, "<a & 'b'>", 9);
     assert_string_equal(b.data, "&lt;a &amp; &#39;b&#39;&gt;");
     silr_buf_reset(&b);
+    silr_buf_csv(&b, "plain", 5);
+    silr_buf_csv(&b, "", 0);
+    silr_buf_csv(&b, " a", 2);
+    silr_buf_csv(&b, "a,\"b\"", 5);
+    assert_string_equal(b.data, "plain\"\"\" a\"\"a,\"\"b\"\"\"");
+    silr_buf_reset(&b);
     silr_buf_number(&b, 0.1, 6);
     silr_buf_putc(&b, ' ');
     silr_buf_number(&b, NAN, 6);
