@@ -7,7 +7,7 @@
  *     post-norm   dx = N2'(dx), dx += M'(dx)         dx = N1'(dx), dx += A'(dx)
  *
  * What is cheap to compute again is not kept: norms of x, the activation of the MLP; and, beyond what
- * memory holds, all of a layer but its x. */
+ * memory holds, the inside of the MLP, and all of a layer but its x. */
 #include "engine/inside.h"
 #include <string.h>
 
@@ -223,15 +223,30 @@ static silr_status attention_back(silr_tune *t, down *d, size_t l, const silr_ke
 
 /* --- the way down ------------------------------------------------------------------------------------ */
 
-/* What layer l computed: as it was kept, or again from its x. */
+/* The inside of a layer's MLP again, from the states in front of it. */
+static silr_status recall_mlp(silr_tune *t, size_t l, const silr_kept *k, silr_error *err)
+{
+    const silr_engine *e = t->e;
+    const silr_model_spec *s = e->spec;
+    const layer *y = &t->layers[l];
+    const bool only_last = silr_only_last(&t->pass, l);
+    const size_t n = only_last ? t->texts : t->rows;
+
+    silr_norm_rows(e, s->pre_norm ? &y->mlp : &y->attention, k->mid, s->hidden, n, s->hidden, t->room.h,
+                   s->hidden);
+    return silr_project(e, &t->room, &t->pass, l, SILR_GROUP_UP, t->room.h, s->hidden, n,
+                        only_last ? t->room.last : t->room.row, k->mlp, silr_mlp_width(s), false, err);
+}
+
+/* What layer l computed: as it was kept, or again. */
 static silr_status recall(silr_tune *t, size_t l, silr_kept *k, silr_error *err)
 {
     size_t n = t->rows;
     silr_status st;
 
     *k = t->kept[l];
-    if (l < t->full)
-        return SILR_OK;
+    if (l < t->most)
+        return l < t->full ? SILR_OK : recall_mlp(t, l, k, err);
     memcpy(t->room.x, k->x, n * t->e->spec->hidden * sizeof(float));
     st = silr_layer(t->e, &t->room, &t->pass, l, &t->spare, &n, err);
     k->qkv = t->spare.qkv, k->mix = t->spare.mix, k->mlp = t->spare.mlp, k->raw = t->spare.raw;

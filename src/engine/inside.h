@@ -176,9 +176,10 @@ struct silr_tune {
     silr_room room;
     float *block;        /* what is kept */
     size_t block_size;   /* floats */
-    silr_kept *kept;     /* [layers]; those from `full` on have nothing but x */
-    silr_kept spare;     /* of a layer that is computed again */
-    size_t full;         /* layers of which all is kept */
+    silr_kept *kept;     /* [layers] */
+    silr_kept spare;     /* of a layer, or the inside of an MLP, that is computed again */
+    size_t full, most;   /* so many layers keep all; those up to `most` but for their MLP's inside; the
+                          * others nothing but x */
     uint32_t *ids, *number; /* the texts */
     size_t *start;
     float *pooled;       /* [texts][hidden] */

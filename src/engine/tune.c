@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Beyond this, keeping more saves less than a sixth of a step. */
-static const size_t ENOUGH = (size_t)3 << 30;
+static const size_t ENOUGH = (size_t)7 << 29;
 
 static const struct {
     silr_part part;

@@ -44,7 +44,7 @@ typedef struct {
     bool norms, embeddings;  /* trained too */
     bool matrices;           /* all matrices of the blocks themselves (then without LoRA) */
     bool train;              /* false: scores only, no gradient, no second copy of matrices */
-    size_t memory;           /* bytes for what is kept for the way back; 0: 3 GiB, or half of what is free */
+    size_t memory;           /* bytes for what is kept for the way back; 0: 3.5 GiB, or half of what is free */
     size_t sharers;          /* processes that take such a half on this machine; 0: one */
 } silr_tune_opts;
 

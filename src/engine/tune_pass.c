@@ -1,7 +1,8 @@
 /* tune_pass.c - texts to scores, and the derivative by scores to that by parameters.
  *
  * What is kept for the way back (silr_kept, a layer) lies in one block that grows to the largest
- * batch. If all of it is more than opts.memory, the last layers keep only what came in. */
+ * batch. If all of it is more than opts.memory, layers keep all but the inside of their MLP, which is
+ * much for what it costs to compute again; and where that is too much, the last keep only what came in. */
 #include "engine/inside.h"
 #include <string.h>
 
@@ -39,26 +40,38 @@ static size_t padded(size_t rows)
     return (rows + 15) / 16 * 16;
 }
 
-/* Layers of which all can be kept of so many rows in so many bytes; SIZE_MAX: not even what comes into them. */
-static size_t layers_kept(const silr_tune *t, size_t memory, size_t rows)
+/* Layers of which all is kept, and those before and behind them of which all but the MLP's inside is. */
+typedef struct {
+    size_t full, most; /* full <= most */
+} keeping;
+
+/* What can be kept of so many rows in so many bytes; false: not even what comes into the layers. */
+static bool shares(const silr_tune *t, size_t memory, size_t rows, keeping *out)
 {
     const silr_model_spec *s = t->e->spec;
-    const size_t each = memory / sizeof(float) / padded(rows), x = s->layers * s->hidden;
+    const size_t n = s->layers, x = n * s->hidden, mlp = silr_mlp_width(s), rest = record(s) - mlp;
+    const size_t each = memory / sizeof(float) / padded(rows);
 
-    if (each >= x + s->layers * record(s))
-        return s->layers;
-    if (each < x + record(s))
-        return SIZE_MAX;
-    return (each - x) / record(s) - 1; /* one is for the layer that is computed again */
+    *out = (keeping){0};
+    if (each >= x + n * record(s))
+        *out = (keeping){n, n};
+    else if (each >= x + n * rest + mlp) /* one is for the MLP that is computed again */
+        *out = (keeping){(each - x - n * rest - mlp) / mlp, n};
+    else if (each >= x + record(s)) /* one is for the layer that is */
+        *out = (keeping){0, (each - x - record(s)) / rest};
+    return each >= x + record(s);
 }
 
-static float *lay_record(const silr_model_spec *s, silr_kept *k, float *at, size_t rows)
+/* Lays out the parts of one layer; without: but for its MLP's inside. */
+static float *lay_record(const silr_model_spec *s, silr_kept *k, float *at, size_t rows, bool without)
 {
     float **const part[] = {&k->qkv, &k->mix, &k->mlp, &k->raw, &k->o, &k->mid, &k->m, &k->sum};
     size_t w[8];
 
     widths(s, w);
     for (size_t i = 0; i < 8; i++) {
+        if (without && part[i] == &k->mlp)
+            continue;
         *part[i] = w[i] > 0 ? at : NULL;
         at += w[i] * rows;
     }
@@ -69,13 +82,18 @@ static float *lay_record(const silr_model_spec *s, silr_kept *k, float *at, size
 static silr_status lay(silr_tune *t, size_t rows, silr_error *err)
 {
     const silr_model_spec *s = t->e->spec;
-    size_t fit = layers_kept(t, t->opts.memory, rows), need;
+    const size_t mlp = silr_mlp_width(s);
+    size_t each, need;
+    keeping fit;
     float *at;
 
+    shares(t, t->opts.memory, rows, &fit); /* what is too long is tried all the same */
+    t->full = fit.full;
+    t->most = fit.most;
     rows = padded(rows);
-    t->full = fit == SIZE_MAX ? 0 : fit; /* what is too long is tried all the same */
-    if (!silr_mul(rows, s->layers * s->hidden + (t->full + (t->full < s->layers)) * record(s), &need) ||
-        !silr_add(need, 16, &need))
+    each = s->layers * s->hidden + t->most * (record(s) - mlp) + t->full * mlp;
+    each += t->most < s->layers ? record(s) : t->full < s->layers ? mlp : 0; /* to spare */
+    if (!silr_mul(rows, each, &need) || !silr_add(need, 16, &need))
         return silr_fail_memory(err);
     if (need > t->block_size) {
         silr_free(t->block);
@@ -93,12 +111,16 @@ static silr_status lay(silr_tune *t, size_t rows, silr_error *err)
         t->kept[l] = (silr_kept){.x = at};
         at += rows * s->hidden;
     }
-    for (size_t l = 0; l < t->full; l++)
-        at = lay_record(s, &t->kept[l], at, rows);
+    for (size_t l = 0; l < t->most; l++)
+        at = lay_record(s, &t->kept[l], at, rows, l >= t->full);
     t->spare = (silr_kept){0};
-    if (t->full < s->layers)
-        lay_record(s, &t->spare, at, rows);
-    for (size_t l = t->full; l < s->layers; l++) { /* forward writes there, nobody reads it */
+    if (t->most < s->layers)
+        lay_record(s, &t->spare, at, rows, false);
+    else if (t->full < s->layers)
+        t->spare.mlp = at;
+    for (size_t l = t->full; l < t->most; l++) /* forward writes there, nobody reads it */
+        t->kept[l].mlp = t->spare.mlp;
+    for (size_t l = t->most; l < s->layers; l++) {
         float *const x = t->kept[l].x;
         t->kept[l] = t->spare;
         t->kept[l].x = x;
@@ -109,8 +131,9 @@ static silr_status lay(silr_tune *t, size_t rows, silr_error *err)
 size_t silr_tune_fits(const silr_tune *t, const size_t *start, size_t n)
 {
     size_t fit = n > 0 ? 1 : 0;
+    keeping ignored;
 
-    while (fit < n && layers_kept(t, t->whole, start[fit + 1] - start[0]) != SIZE_MAX)
+    while (fit < n && shares(t, t->whole, start[fit + 1] - start[0], &ignored))
         fit++;
     return fit;
 }

@@ -246,7 +246,7 @@ static const silr_knob knobs[] = {
            "or as the file has them."),
     WHOLE("classifier.memory", classifier.memory, "0", 0, 1e7,
           "qlora: MiB for what a step keeps for its backward pass; what does not fit is computed "
-          "again. 0: 3 GiB, or half of what is free where that is less.", false),
+          "again. 0: 3.5 GiB, or half of what is free where that is less.", false),
     LIMIT("classifier.checkpoint", classifier.checkpoint, "120", 0, 1e6,
           "qlora: seconds between checkpoints in training, from which a stopped run goes on; 0: none."),
 

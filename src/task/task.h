@@ -173,7 +173,7 @@ struct silr_task {
         int64_t rank;
         double alpha, dropout;
         silr_base_form base;     /* how the frozen weights are kept */
-        int64_t memory;          /* MiB kept for the backward pass; 0: up to 3 GiB */
+        int64_t memory;          /* MiB kept for the backward pass; 0: up to 3.5 GiB */
         double checkpoint;       /* seconds between checkpoints; 0: none */
     } classifier;
 

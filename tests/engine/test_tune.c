@@ -374,6 +374,38 @@ static void how_it_is_cut_changes_nothing(void **state)
         }
 }
 
+/* In eighths of what all layers keep: all of some, of some all but the MLP's inside, of some nothing. */
+static void however_much_is_kept(void **state)
+{
+    float d[64], out[64];
+    silr_error err;
+    (void)state;
+
+    for (size_t i = 0; i < 64; i++)
+        d[i] = (float)drawn(500 + i);
+    for (size_t a = 0; a < ARCHS; a++) {
+        silr_tune_opts o = opts_of(0, arch[a].family != SILR_FAMILY_BERT);
+        tuned x = open_tuned(small_model(a), false, o);
+        texts t = some_texts(12);
+        silr_tune_batch b = batch_of(&t);
+        const size_t all = silr_tune_kept_bytes(silr_engine_spec(silr_tune_engine(x.t)), t.start[t.n] - t.start[0]);
+        b.number = t.number, b.key = 5;
+        shake(&x);
+        ok(silr_tune_forward(x.t, &b, out, &err), &err);
+        ok(silr_tune_backward(x.t, d, &err), &err);
+        for (size_t eighth = 1; eighth <= 8; eighth++) {
+            o.memory = all * eighth / 8;
+            tuned y = open_tuned(path, false, o);
+            memcpy(y.params, x.params, x.n * sizeof *x.params);
+            ok(silr_tune_forward(y.t, &b, out, &err), &err);
+            ok(silr_tune_backward(y.t, d, &err), &err);
+            assert_memory_equal(x.grad, y.grad, x.n * sizeof *x.grad);
+            close_tuned(&y);
+        }
+        close_tuned(&x);
+    }
+}
+
 static void a_fresh_start_is_pefts(void **state)
 {
     tuned x = open_tuned(LLAMA, false, (silr_tune_opts){.columns = 1, .targets = BIT(SILR_PART_Q), .lora = {4, 8}});
@@ -477,7 +509,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_steps_are_pefts),    cmocka_unit_test(gradients_are_differences),
-        cmocka_unit_test(how_it_is_cut_changes_nothing), cmocka_unit_test(a_fresh_start_is_pefts),
+        cmocka_unit_test(how_it_is_cut_changes_nothing), cmocka_unit_test(however_much_is_kept), cmocka_unit_test(a_fresh_start_is_pefts),
         cmocka_unit_test(senseless_wishes_are_refused), cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, make_file, drop_file);
