@@ -52,7 +52,7 @@ silr_status silr_elsewhere_new(silr_asker *a, size_t item, int sample, const sil
 {
     silr_flight *f;
 
-    *taken = silr_ledger_claimed(a->c->ledger, id);
+    *taken = silr_ledger_claimed(a->c->ledger, id, NULL);
     if (!*taken)
         return SILR_OK;
     f = silr_flight_new(a, item, sample, id);
@@ -154,7 +154,7 @@ static silr_status look_for(silr_asker *a, size_t i, bool *moved, silr_error *er
     if (silr_doubt_pauses(a) || !silr_asker_has_room(a, f->len))
         return SILR_OK;
     if (f->wording == a->wording) {
-        if (silr_ledger_claimed(a->c->ledger, &f->id))
+        if (silr_ledger_claimed(a->c->ledger, &f->id, NULL))
             return SILR_OK;
         *moved = true;
         return silr_flight_send(a, take_back(a, i), err);

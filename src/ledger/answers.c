@@ -106,7 +106,7 @@ silr_status silr_ledger_put(silr_ledger *l, const silr_ask_id *id, const silr_an
     if (st == SILR_OK && l->in_shared && put(&l->shared, id, a, bytes, len, packed, &mine) != SILR_OK)
         silr_ledger_drop_cache(l, &mine);
     if (st == SILR_OK && l->in_shared)
-        silr_ledger_unclaim(l, id);
+        silr_ledger_end_claim(l, id);
     return st;
 }
 
