@@ -175,13 +175,41 @@ static silr_status set(silr_ledger *l, const char *batch, int64_t until, silr_er
     return silr_db_run(f->db, f->path, b.q, b.rc, err);
 }
 
+/* What it still claims has no answer in the cache. The run may have one: of a process that was killed after
+ * the commit to its own file and before that to the cache. */
+static silr_status pass_on(silr_ledger *l, int64_t owner, silr_error *err)
+{
+    ledger_file *f = &l->shared;
+    silr_binder b = {0};
+    int more;
+    silr_status st = silr_ledger_query(f, L_HOLD_CLAIMS, &b.q, err);
+
+    if (st != SILR_OK)
+        return st;
+    silr_bind_int(&b, owner);
+    more = b.rc == SQLITE_OK ? 1 : silr_db_fail(f->db, f->path, b.rc, err);
+    while (st == SILR_OK && more > 0 && (more = silr_db_next(f->db, f->path, b.q, err)) > 0) {
+        const void *bytes = sqlite3_column_blob(b.q, 0);
+        silr_ask_id id;
+        if (!bytes || sqlite3_column_bytes(b.q, 0) != (int)sizeof id.bytes)
+            continue;
+        memcpy(id.bytes, bytes, sizeof id.bytes);
+        st = silr_ledger_pass_on(l, &id, err);
+    }
+    silr_db_done(b.q);
+    return more < 0 ? (silr_status)more : st;
+}
+
 static silr_status drop(silr_ledger *l, const char *batch, silr_error *err)
 {
     hold h;
     bool found;
     silr_status st = find(l, 0, batch, &h, &found, err);
 
-    return st == SILR_OK && found ? silr_ledger_bury(l, h.owner, err) : st;
+    if (st != SILR_OK || !found)
+        return st;
+    st = pass_on(l, h.owner, err);
+    return st == SILR_OK ? silr_ledger_bury(l, h.owner, err) : st;
 }
 
 void silr_ledger_hold(silr_ledger *l, const char *batch, int64_t until)

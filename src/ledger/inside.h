@@ -38,6 +38,7 @@ typedef enum {
     L_HOLD_SET,
     L_HOLD_CLAIM,
     L_HOLD_DROP,
+    L_HOLD_CLAIMS,
     L_HOLDS_OVER,
     L_N
 } ledger_query;
@@ -103,6 +104,9 @@ void silr_ledger_drop_cache(silr_ledger *l, const silr_error *why);
 /* Tables that only a cache has. */
 extern const char silr_claims_schema[], silr_holds_schema[];
 bool silr_ledger_file_has(ledger_file *f, const silr_ask_id *id);
+/* An answer of the run that has not come to the cache is put there; nothing where the run has none. In a
+ * transaction. */
+silr_status silr_ledger_pass_on(silr_ledger *l, const silr_ask_id *id, silr_error *err);
 
 /* --- claims.c ------------------------------------------------------------------------------------ */
 

@@ -71,6 +71,7 @@ static const char *const sql[L_N] = {
                    " ON CONFLICT(batch) DO UPDATE SET run=?3, waits=?4, until=?5",
     [L_HOLD_CLAIM] = "INSERT OR REPLACE INTO claims SELECT ?1,owner FROM holds WHERE batch=?2",
     [L_HOLD_DROP] = "DELETE FROM holds WHERE owner=?1",
+    [L_HOLD_CLAIMS] = "SELECT id FROM claims WHERE owner=?1",
     [L_HOLDS_OVER] = "SELECT owner FROM holds WHERE until<=?1",
 };
 

@@ -92,7 +92,8 @@ bool silr_ledger_claimed(silr_ledger *l, const silr_ask_id *id, silr_holder *who
  * until a time, for whoever goes on with this ledger (holds.c). All in the caller's transaction: */
 void silr_ledger_hold(silr_ledger *l, const char *batch, int64_t until); /* of this ledger's batches */
 silr_claim silr_ledger_claim_in(silr_ledger *l, const silr_ask_id *id, const char *batch); /* a held one */
-void silr_ledger_unhold(silr_ledger *l, const char *batch); /* it is done with, and so are its claims */
+/* It is done with, and so are its claims; answers that have not come to the cache do now. */
+void silr_ledger_unhold(silr_ledger *l, const char *batch);
 /* To be called every second or so while there are claims: tells the others that we live. */
 void silr_ledger_beat(silr_ledger *l);
 void silr_ledger_leave(silr_ledger *l); /* gives all claims back; outside a transaction */

@@ -446,6 +446,32 @@ static void a_batch_holds_until_its_time(void **state)
     end_run(&b);
 }
 
+/* A process that was killed between its two commits has the answer, and the cache has the claim. */
+static void what_was_answered_is_passed_on(void **state)
+{
+    run a, b;
+    silr_buf text = {0};
+    silr_ask_id id = id_of(1550);
+    bool found;
+    (void)state;
+
+    begin_run(&a);
+    begin_run(&b);
+    assert_int_equal(put(&a, 1550), SILR_OK);
+    execute("DELETE FROM answers");
+    send_batch(&a, "half", 1550, 1551, 3600);
+    assert_int_equal(claim(&b, 1550), SILR_CLAIM_TAKEN);
+    end_batch(&a, "half");
+    assert_int_equal(claim(&b, 1550), SILR_CLAIM_ANSWERED);
+    assert_int_equal(silr_ledger_find(b.l, &id, &text, NULL, &found, &err), SILR_OK);
+    assert_true(found);
+    assert_string_equal(text.data, "{}");
+    assert_int_equal(claim(&b, 1551), SILR_CLAIM_MINE);
+    silr_buf_clear(&text);
+    end_run(&a);
+    end_run(&b);
+}
+
 /* Nothing of a transaction that was taken back. */
 static void a_rollback_takes_a_batch_back(void **state)
 {
@@ -635,6 +661,7 @@ int main(void)
         cmocka_unit_test(a_stopped_one_is_dead_after_the_lease),
         cmocka_unit_test(a_batch_outlives_its_process),
         cmocka_unit_test(a_batch_holds_until_its_time),
+        cmocka_unit_test(what_was_answered_is_passed_on),
         cmocka_unit_test(a_rollback_takes_a_batch_back),
         cmocka_unit_test(an_older_one_is_upgraded),
         cmocka_unit_test(a_failing_one_grants_all),
