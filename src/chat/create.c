@@ -153,7 +153,11 @@ static silr_status forgo(batcher *b, batch *t, silr_error *err)
 silr_status silr_batch_create(batcher *b, batch *t, silr_error *err)
 {
     bool gone;
-    return t->lost ? forgo(b, t, err) : create(b, t, false, &gone, err);
+
+    if (!t->lost)
+        return create(b, t, false, &gone, err);
+    b->c->sent -= (int64_t)t->lines;
+    return forgo(b, t, err);
 }
 
 /* Unless it is there already, and paid for. */

@@ -229,12 +229,15 @@ void silr_parked_add(silr_parked *p, const silr_holder *who)
         p->who = *who;
 }
 
-/* " (FOLDER)", or nothing. */
+/* " (FOLDER)", or nothing. The file it is from may come from anywhere, and this goes to a terminal. */
 static void name_run(const silr_holder *who, char *out, size_t room)
 {
     out[0] = '\0';
     if (who->run[0])
         snprintf(out, room, " (%s)", who->run);
+    for (char *p = out; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127)
+            *p = '?';
 }
 
 silr_status silr_parked_end(const silr_parked *p, silr_error *err)

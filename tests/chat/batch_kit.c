@@ -170,9 +170,9 @@ void kit_open(kit *k, const char *settings)
         snprintf(yaml, sizeof yaml,
                  "name: t\nquestion: which?\nclasses: [positive, negative]\n"
                  "corpus: {files: [t.jsonl], text: text}\nlabelled: none\n"
-                 "annotator: {kind: chat, model: m, url: \"%s%s\", batch: true, batch_poll: 0.01,"
+                 "annotator: {kind: chat, model: m, url: \"%s%s\", batch: true, batch_poll: %g,"
                  " prices: {m: {input: 2, output: 4}}%s%s}\n",
-                 k->server.root, k->place ? k->place : "/v1", settings[0] ? ", " : "", settings);
+                 k->server.root, k->place ? k->place : "/v1", k->poll > 0 ? k->poll : 0.01, settings[0] ? ", " : "", settings);
 
     assert_in_range(n, 1, sizeof yaml - 1);
     if (silr_task_parse(&k->task, yaml, (size_t)n, "task.yaml", ".", NULL, 0, &err) != SILR_OK)

@@ -20,6 +20,7 @@ typedef struct {
     silr_chat_job job;
     size_t equal;
     char cache[80]; /* of answers, shared with another kit; "": none */
+    double poll;    /* annotator.batch_poll; 0: a hundredth of a second */
     const char *place; /* of the API on the server; NULL: "/v1" */
     int got[KIT_MOST], failed[KIT_MOST], wrong; /* answers, reasons; answers of another class */
     char why[300];                              /* the last reason */

@@ -12,8 +12,11 @@
 
 #include "batch_kit.h"
 #include "db/db.h"
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { N = 30, KILLED = 9 };
@@ -121,10 +124,105 @@ static void pays_once_whenever_one_is_killed(void **state)
     kit_stop(&a);
 }
 
+/* a is killed with a file uploaded and no batch made of it. */
+static void leave_a_file(void)
+{
+    bool there = false;
+
+    for (int n = 1; !there; n++) {
+        int64_t before = server_count(&a.server, "batches");
+        kit_renew(&a);
+        kit_join(&b, &a);
+        assert_int_equal(run_and_kill(n), KILLED);
+        there = server_count(&a.server, "batches") == before &&
+                kit_number(&a, "SELECT count(*) FROM batches WHERE state->>'state'='uploaded'") == 1 &&
+                kit_ask(a.cache, "SELECT count(*) FROM holds") == 1;
+    }
+}
+
+/* Its time is over, and another has sent a half: what is left is sent, and not that file. */
+static void sends_no_file_of_which_others_have_asked_a_part(void **state)
+{
+    silr_error err = {0};
+    sqlite3 *db;
+    (void)state;
+
+    kit_start(&a, (const char *[]){"--batch-polls", "1", NULL});
+    leave_a_file();
+    assert_int_equal(sqlite3_open(a.cache, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "UPDATE holds SET until=1", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(kit_run(&b, "", N / 2, &err), SILR_OK);
+    assert_int_equal(server_count(&a.server, "batch_lines"), N / 2 - 1);
+    must_end_well(&a, 0);
+    must_end_well(&b, 0);
+    assert_int_equal(server_count(&a.server, "batch_lines"), N - 1);
+    assert_int_equal(kit_number(&a, "SELECT count(*) FROM batches WHERE state->>'state'='failed'"), 1);
+    kit_stop(&a);
+}
+
+static pid_t start(kit *k, const char *settings)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        silr_error err = {0};
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(kit_run(k, settings, N, &err) == SILR_OK ? 0 : 1);
+    }
+    return pid;
+}
+
+static void must_come_to(const char *what, int64_t n)
+{
+    const struct timespec t = {0, 5000000};
+    int64_t is = 0;
+
+    for (int i = 0; i < 6000 && is != n; i++) {
+        nanosleep(&t, NULL);
+        is = server_count(&a.server, what);
+    }
+    if (is != n)
+        fail_msg("%d %s", (int)is, what);
+}
+
+/* Its budget allows one batch of ten. While it waits for that, the rest is there for others. */
+static void gives_back_what_it_may_not_send(void **state)
+{
+    silr_error err = {0};
+    double cost;
+    char settings[120];
+    pid_t one, other;
+    (void)state;
+
+    kit_start(&a, (const char *[]){"--batch-polls", "1", NULL});
+    kit_join(&b, &a);
+    assert_int_equal(kit_run(&a, "", 1, &err), SILR_OK);
+    cost = (double)kit_number(&a, "SELECT cost * 1e9 FROM answers") / 1e9;
+    snprintf(settings, sizeof settings, "batch_lines: 10, max_cost: %.9f", cost * 9);
+    a.poll = b.poll = 3600; /* neither looks at its batch */
+    one = start(&a, settings);
+    must_come_to("batches", 1);
+    other = start(&b, "");
+    must_come_to("batches", 2);
+    a.poll = b.poll = 0;
+    kill(one, SIGKILL);
+    kill(other, SIGKILL);
+    waitpid(one, NULL, 0);
+    waitpid(other, NULL, 0);
+    assert_int_equal(kit_run(&a, "", N, &err), SILR_ELIMIT); /* each has a batch that the other needs */
+    must_end_well(&b, 0);
+    must_end_well(&a, 0);
+    assert_int_equal(server_count(&a.server, "batch_lines"), N - 1);
+    kit_stop(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pays_once_whenever_one_is_killed),
+        cmocka_unit_test(sends_no_file_of_which_others_have_asked_a_part),
+        cmocka_unit_test(gives_back_what_it_may_not_send),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
