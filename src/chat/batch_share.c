@@ -102,7 +102,8 @@ silr_status silr_share_release(batcher *b, const batch *t, silr_error *err)
 /* Until the server ends it, or was asked to; a late one from now on. */
 static int64_t hold_time(const batch *t, int64_t now)
 {
-    int64_t end = t->expires > 0 && t->expires < now + LONGEST ? t->expires : t->made + WINDOW;
+    bool sound = t->expires > t->made && t->expires < now + LONGEST; /* its clock may be another */
+    int64_t end = sound ? t->expires : t->made + WINDOW;
 
     if (end > now + LONGEST) /* the clock was set back */
         end = now;
