@@ -276,11 +276,9 @@ bool silr_asker_has_room(silr_asker *a, size_t len)
            !silr_asker_limited(a, len, true);
 }
 
-/* The next item: from the ledger, behind an equal one, or on its way. *hit: nothing was sent. */
-static silr_status launch_next(silr_asker *a, bool *hit, bool *full, silr_error *err)
+silr_status silr_asker_launch(silr_asker *a, size_t item, int sample, bool *hit, bool *full,
+                              silr_error *err)
 {
-    size_t item = a->next;
-    int sample = a->sample;
     const char *why = NULL;
     bool ready, found = false;
     silr_flight here = {.item = item, .sample = sample}, *f;
@@ -309,6 +307,15 @@ static silr_status launch_next(silr_asker *a, bool *hit, bool *full, silr_error 
         f = silr_flight_new(a, item, sample, &here.id);
         st = f ? silr_flight_send(a, f, err) : silr_fail_memory(err);
     }
+    return st;
+}
+
+static silr_status launch_next(silr_asker *a, bool *hit, bool *full, silr_error *err)
+{
+    silr_status st = silr_asker_launch(a, a->next, a->sample, hit, full, err);
+
+    if (*full)
+        return st;
     if (++a->sample >= a->samples) {
         a->sample = 0;
         a->next++;
@@ -360,6 +367,8 @@ static silr_status launch(silr_asker *a, size_t *hits, silr_error *err)
         st = launch_next(a, &hit, &full, err);
         *hits += hit;
     }
+    if (!a->stopping && st == SILR_OK)
+        st = silr_elsewhere_parked(a, hits, err);
     return st == SILR_OK ? silr_doubt_settle(a, err) : st;
 }
 
@@ -371,7 +380,8 @@ static bool finished(const silr_asker *a)
 
     if (a->flying > 0)
         return ends;
-    return a->stopping || (a->next >= a->job->n && a->n_waiting + a->n_elsewhere + a->n_worn + a->n_refused == 0);
+    return a->stopping || (a->next >= a->job->n && a->n_waiting + a->n_elsewhere + a->n_worn + a->n_refused +
+                                                           a->parked.n + a->looked.n == 0);
 }
 
 static double until_next(const silr_asker *a)
@@ -384,6 +394,8 @@ static double until_next(const silr_asker *a)
         soon = fmin(soon, a->hold - now);
     if (a->n_elsewhere > 0 && !a->stopping)
         soon = fmin(soon, a->look - now);
+    if (a->parked.n > 0 && a->looked.n == 0 && a->next >= a->job->n && !a->stopping)
+        soon = fmin(soon, a->park_look - now);
     return soon > 0 ? soon : 0;
 }
 
@@ -435,6 +447,8 @@ static void clear(silr_asker *a)
     silr_free(a->waiting);
     silr_free(a->leaving);
     silr_free(a->elsewhere);
+    silr_free(a->parked.place);
+    silr_free(a->looked.place);
 }
 
 silr_status silr_chat_ask(silr_chat *c, const silr_chat_job *job, silr_error *err)

@@ -34,6 +34,15 @@ struct silr_flight {
 
 enum { SILR_BUCKETS = 1024 };
 
+/* Items that are not asked about now, in no memory but this. */
+typedef struct {
+    struct silr_place {
+        size_t item;
+        int sample;
+    } *place;
+    size_t n, cap;
+} silr_places;
+
 typedef struct {
     silr_chat *c;
     const silr_chat_job *job;
@@ -47,6 +56,12 @@ typedef struct {
     silr_flight **elsewhere; /* another run is asking just that */
     size_t n_leaving, cap_leaving, n_elsewhere, cap_elsewhere;
     double look, pause;      /* when to see what has become of those, and how long after that */
+    silr_places parked;    /* in batches of other runs */
+    silr_places looked;    /* of those, the ones that are looked at just now */
+    silr_parked alone;     /* what was said at that of those for which nobody waits */
+    silr_holder awaited;   /* and of one for which somebody does, and we with him */
+    double park_look, park_pause;
+    bool told_of;          /* it was said */
     int wording;           /* how often what is known of the server has changed */
     double on_the_way, in_the_air; /* bytes of the bodies of all flights; of those being answered */
     silr_window window;
@@ -89,6 +104,9 @@ silr_status silr_elsewhere_new(silr_asker *a, size_t item, int sample, const sil
 /* Takes the answers that other runs got, and sends what they have given up. */
 silr_status silr_elsewhere_look(silr_asker *a, silr_error *err);
 bool silr_elsewhere_full(const silr_asker *a);
+/* When all other items are done with: the same for those in batches of other runs. Stops the call where
+ * nobody waits for any of these. *hits: items that were looked at. */
+silr_status silr_elsewhere_parked(silr_asker *a, size_t *hits, silr_error *err);
 /* The flight ends, or will ask something else: others may ask it. */
 silr_status silr_flight_unclaim(silr_asker *a, const silr_flight *f, silr_error *err);
 
@@ -97,6 +115,10 @@ silr_status silr_flight_unclaim(silr_asker *a, const silr_flight *f, silr_error 
 silr_status silr_asker_open(silr_asker *a, silr_error *err); /* a transaction, if there is none */
 void silr_asker_stop(silr_asker *a, silr_status why, const silr_error *error);
 void silr_asker_stop_peer(silr_asker *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* An item: from the ledger, behind an equal one, elsewhere, or on its way. *hit: nothing is sent; *full:
+ * nothing was done, as there is no room. */
+silr_status silr_asker_launch(silr_asker *a, size_t item, int sample, bool *hit, bool *full,
+                              silr_error *err);
 /* A limit of the user's forbids to send this now; it may have stopped the call. len: bytes of the body;
  * anew: of a request that was never sent. */
 bool silr_asker_limited(silr_asker *a, size_t len, bool anew);

@@ -1,6 +1,6 @@
 /* batch.c - asking through the Batch API: half the price, an answer within a day.
  *
- *     settle    one live answer tells what the server can do (plan.c)
+ *     settle    one live answer tells what the server can do (batch_plan.c)
  *     plan      what the ledger has is handed over, the rest is what batches are made of
  *     submit    a file of lines is uploaded, a batch created for it (submit.c)
  *     wait      it is looked at, less and less often
@@ -9,7 +9,8 @@
  *
  * Each step is in the ledger before the next (state.c: the batches; ledger/lines.c: the requests
  * that are in them), so that a process that ends anywhere leaves a batch that the next one finds.
- * Nothing is waited for but those answers, and no request is in two batches. */
+ * Nothing is waited for but those answers, and those that another run is waiting for (batch_share.c), and no
+ * request is in two batches. */
 #include "chat/batch.h"
 #include <math.h>
 #include <string.h>
@@ -59,6 +60,7 @@ silr_status silr_want_deliver(batcher *b, want *w, const silr_reply *reply, cons
 silr_status silr_want_give_up(batcher *b, want *w, const char *why, silr_error *err)
 {
     silr_chat_note(b->c, "failed");
+    silr_ledger_unclaim(b->c->ledger, &w->id);
     return silr_want_deliver(b, w, NULL, why, err);
 }
 
@@ -172,7 +174,7 @@ static silr_status look(batcher *b, batch *t, silr_error *err)
         goto done;
     }
     t->misses = 0;
-    if (strcmp(before, t->told) != 0 && (st = silr_batch_open(b, err)) == SILR_OK &&
+    if ((strcmp(before, t->told) != 0 || silr_share_due(t)) && (st = silr_batch_open(b, err)) == SILR_OK &&
         (st = silr_batch_keep(b, t, err)) == SILR_OK)
         st = silr_batch_commit(b, err);
 done:
@@ -189,17 +191,20 @@ static void show(const batcher *b)
     silr_progress(b->job->what, b->done + counted, b->total);
 }
 
-/* Until a batch is due; then looks at it, and gathers it when it has ended. */
+/* Until a batch is due; then looks at it, and gathers it when it has ended. Or until it is time to see what
+ * other runs have done. */
 static silr_status wait_for(batcher *b, batch *t, silr_error *err)
 {
+    double until = b->n_elsewhere > 0 ? fmin(t->due, b->look) : t->due;
     silr_status st = SILR_OK;
 
     do {
         show(b);
-        st = silr_call_pause(b->c, fmin(fmax(t->due - silr_now(), 0), 0.5), err);
-    } while (st == SILR_OK && silr_now() < t->due);
-    if (st == SILR_OK)
-        st = look(b, t, err);
+        st = silr_call_pause(b->c, fmin(fmax(until - silr_now(), 0), 0.5), err);
+    } while (st == SILR_OK && silr_now() < until);
+    if (st != SILR_OK || silr_now() < t->due)
+        return st;
+    st = look(b, t, err);
     return st == SILR_OK && silr_batch_ended(t) ? silr_batch_gather(b, t, err) : st;
 }
 
@@ -222,14 +227,14 @@ static silr_status go_round(batcher *b, silr_error *err)
     silr_status st = resume(b, err);
 
     while (st == SILR_OK) {
-        if ((st = silr_batch_submit(b, err)) != SILR_OK)
+        if ((st = silr_share_look(b, err)) != SILR_OK || (st = silr_batch_submit(b, err)) != SILR_OK)
             break;
-        if (!(t = next_due(b))) {
-            if (b->hold && err)
-                *err = b->why;
+        t = next_due(b);
+        if (!t && b->hold && err)
+            *err = b->why;
+        if (!t && (b->hold || b->n_elsewhere == 0))
             return b->hold ? b->why.status : SILR_OK;
-        }
-        st = wait_for(b, t, err);
+        st = t ? wait_for(b, t, err) : silr_share_wait(b, err);
     }
     return st;
 }
@@ -297,6 +302,7 @@ silr_status silr_chat_batch_within(silr_chat *c, const silr_chat_job *job, uint6
 
     if (b.open)
         silr_ledger_rollback(c->ledger);
+    silr_ledger_leave(c->ledger);
     silr_buf_clear(&b.base);
     silr_free(b.want);
     silr_free(b.batch);

@@ -1,5 +1,5 @@
-/* batch.h - shared by the files that speak with the Batch API: batch.c, plan.c, state.c, submit.c,
- * create.c, gather.c, outline.c, call.c; unknown to the others. */
+/* batch.h - shared by the files that speak with the Batch API: batch.c, batch_plan.c, batch_share.c,
+ * state.c, submit.c, create.c, gather.c, outline.c, call.c; unknown to the others. */
 #ifndef SILR_CHAT_BATCH_H
 #define SILR_CHAT_BATCH_H
 
@@ -24,6 +24,7 @@ typedef struct {
     int32_t batch;          /* in which it is under way; BATCH_NONE */
     uint16_t sample, tries; /* tries: how often it was sent */
     bool done, again;       /* again: it failed in its batch, and goes into another when that is closed */
+    bool elsewhere;         /* another run is asking just that */
 } want;
 
 /* Where a batch stands; an upload that was not finished leaves no trace. */
@@ -44,12 +45,15 @@ typedef struct {
     uint64_t lines, completed, failed;
     double estimate;       /* of its cost; 0: no price */
     int64_t made;          /* unix time */
+    int64_t expires;       /* when the server ends it; 0: not told */
     /* of this call */
     bool resumed;          /* begun by an earlier one */
     size_t waiting;        /* lines in it without an answer */
     size_t answered, refused, again; /* lines collected */
     double due, pause;     /* when to look at it, and how long after that */
     int misses;            /* looks in a row that brought nothing */
+    int64_t held;          /* until when its requests are claimed; unix time */
+    bool lost;             /* another run is asking some of it: no batch is created for it */
 } batch;
 
 typedef struct {
@@ -64,6 +68,11 @@ typedef struct {
     size_t n_batches, cap_batches;
     uint64_t done, total;  /* answers handed over */
     double bytes, tokens;  /* of requests that were answered before */
+    size_t n_elsewhere;    /* groups that other runs are asking */
+    double look, pause;    /* when to see what has become of those, and how long after that */
+    silr_parked parked;    /* those of them for which nobody waits, at the last look */
+    silr_holder awaited;   /* one for whose batch somebody does, and we with him */
+    bool told_of;          /* it was said */
     bool open;             /* a transaction is */
     bool hold;             /* nothing is sent before another batch has ended, because of `why` */
     silr_error why;
@@ -89,12 +98,31 @@ silr_status silr_batch_settle(batcher *b, size_t *from, silr_error *err);
 /* Delivers what the ledger has of items from `from` on; the rest becomes b->want. */
 silr_status silr_batch_plan(batcher *b, size_t from, silr_error *err);
 
+/* --- batch_share.c ------------------------------------------------------------------------------- */
+
+/* Claims a group that is to go into a batch; *mine: it may. Else it is answered, or elsewhere. May leave a
+ * transaction open. */
+silr_status silr_share_claim(batcher *b, want *w, bool *mine, silr_error *err);
+/* Gives back what was claimed for a batch that is not sent. Commits. */
+silr_status silr_share_release(batcher *b, const batch *t, silr_error *err);
+/* In a transaction: the claims of its lines are the batch's from now on, and hold when we are gone. */
+void silr_share_hold(batcher *b, batch *t);
+/* One of those; t->lost: it is another's. */
+void silr_share_take(batcher *b, batch *t, const want *w);
+bool silr_share_due(const batch *t); /* the time to which they hold should be put off */
+/* The same for batches that an earlier call has left. Commits. */
+silr_status silr_share_resume(batcher *b, silr_error *err);
+/* Takes the answers that other runs got; what they gave up is in no batch any more. Commits. */
+silr_status silr_share_look(batcher *b, silr_error *err);
+/* All that is left is elsewhere: waits for the next look. SILR_ELIMIT: nobody waits for those batches. */
+silr_status silr_share_wait(batcher *b, silr_error *err);
+
 /* --- state.c ------------------------------------------------------------------------------------- */
 
 /* Reads b->batch from the ledger, and which of b->want are under way where. */
 silr_status silr_batch_load(batcher *b, silr_error *err);
-/* Writes a batch's row, in a transaction. */
-silr_status silr_batch_keep(batcher *b, const batch *t, silr_error *err);
+/* Writes a batch's row, in a transaction, and puts off the time to which its requests are held. */
+silr_status silr_batch_keep(batcher *b, batch *t, silr_error *err);
 /* A new one at the end of b->batch, of a name that no other has; NULL: err says why. */
 batch *silr_batch_new(batcher *b, silr_error *err);
 /* Takes over what a server's description of a batch says. false: it is none, or of another batch. */

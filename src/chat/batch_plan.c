@@ -1,4 +1,4 @@
-/* plan.c - what a batch is to be made of: the answers that the ledger does not have.
+/* batch_plan.c - what a batch is to be made of: the answers that the ledger does not have.
  *
  * A request's body depends on what the server can do, and a batch that asks for what it cannot do
  * fails whole, hours later. So that is found out first, by asking one by one, and live, until the
@@ -51,6 +51,8 @@ silr_status silr_batch_settle(batcher *b, size_t *from, silr_error *err)
 
     for (; st == SILR_OK && l.item < b->job->n && !b->c->known; l.item++) {
         size_t before = l.answers;
+        if ((st = silr_chat_hear(b->c, err)) != SILR_OK || b->c->known)
+            break; /* another run has found out since we began */
         st = silr_chat_ask(b->c, &job, err);
         refused += l.answers == before;
         if (st == SILR_OK && l.answers == 0 && refused >= FIRST)

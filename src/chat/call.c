@@ -51,9 +51,11 @@ silr_status silr_call_pause(silr_chat *c, double seconds, silr_error *err)
     double until = silr_now() + seconds, now;
     silr_status st;
 
-    while ((st = silr_call_may_wait(c, err)) == SILR_OK && (now = silr_now()) < until)
+    while ((st = silr_call_may_wait(c, err)) == SILR_OK && (now = silr_now()) < until) {
+        silr_ledger_beat(c->ledger);
         if ((st = silr_http_wait(c->http, fmin(until - now, 0.5), err)) != SILR_OK)
             break;
+    }
     return st;
 }
 
@@ -62,9 +64,11 @@ silr_status silr_call_once(silr_chat *c, const silr_http_request *r, bool firm,
 {
     silr_status st = silr_http_send(c->http, r, NULL, err);
 
-    while (st == SILR_OK && !silr_http_next(c->http, out))
+    while (st == SILR_OK && !silr_http_next(c->http, out)) {
+        silr_ledger_beat(c->ledger);
         if (firm || (st = silr_call_may_wait(c, err)) == SILR_OK)
             st = silr_http_wait(c->http, 0.5, err);
+    }
     if (st != SILR_OK)
         silr_http_drop(c->http);
     return st;

@@ -140,18 +140,46 @@ static silr_status create(batcher *b, batch *t, bool unsure, bool *gone, silr_er
     return st == SILR_OK ? keep_created(b, t, err) : st;
 }
 
+/* Another run took us for dead, or the time to which they were held was over: its requests are sent without
+ * those that it is asking. */
+static silr_status forgo(batcher *b, batch *t, silr_error *err)
+{
+    silr_log(SILR_LOG_INFO, "a file of %llu requests is left: another run asks some of them",
+             (unsigned long long)t->lines);
+    snprintf(t->why, sizeof t->why, "another run asks some of its requests");
+    return silr_batch_close(b, t, BATCH_FAILED, false, err);
+}
+
 silr_status silr_batch_create(batcher *b, batch *t, silr_error *err)
 {
     bool gone;
-    return create(b, t, false, &gone, err);
+
+    if (!t->lost)
+        return create(b, t, false, &gone, err);
+    b->c->sent -= (int64_t)t->lines;
+    return forgo(b, t, err);
+}
+
+/* Unless it is there already, and paid for. */
+static silr_status look_and_forgo(batcher *b, batch *t, silr_error *err)
+{
+    bool found;
+    silr_status st = find_created(b, t, &found, err);
+
+    if (st != SILR_OK)
+        return st;
+    return found ? keep_created(b, t, err) : forgo(b, t, err);
 }
 
 silr_status silr_batch_resume(batcher *b, batch *t, silr_error *err)
 {
     silr_error mine = {0};
     bool gone;
-    silr_status st = create(b, t, true, &gone, &mine);
+    silr_status st;
 
+    if (t->lost)
+        return look_and_forgo(b, t, err);
+    st = create(b, t, true, &gone, &mine);
     if (st == SILR_OK)
         return SILR_OK;
     if (gone) { /* so is the file: its requests are written anew */

@@ -229,6 +229,7 @@ static silr_status read_once(taker *k, const silr_http_request *r, silr_http_rep
     silr_status st = silr_http_send(http, r, NULL, err);
 
     while (st == SILR_OK && k->st == SILR_OK && !silr_http_next(http, reply)) {
+        silr_ledger_beat(k->b->c->ledger);
         if ((st = silr_http_wait(http, 0.5, err)) == SILR_OK)
             st = commit_old(k, 0.5, err);
         if (k->st == SILR_OK)

@@ -57,6 +57,18 @@ silr_status silr_chat_notes(silr_chat *c, silr_error *err); /* in the caller's t
 silr_status silr_chat_keep(silr_chat *c, const silr_ask_id *id, const silr_reply *reply,
                            const char *body, size_t len, size_t asked, double seconds,
                            silr_origin origin, silr_error *err);
+/* Requests that are in batches of other runs (elsewhere.c) for which nobody waits: so nor do we. */
+typedef struct {
+    size_t n;
+    silr_holder who; /* who holds some of them longest */
+    bool several;    /* runs */
+} silr_parked;
+void silr_parked_add(silr_parked *p, const silr_holder *who);
+/* SILR_ELIMIT, and what to do, up to "; the answers are kept, ..." */
+silr_status silr_parked_end(const silr_parked *p, silr_error *err);
+/* Says once that answers of another run's batch are waited for. */
+void silr_parked_await(size_t n, const silr_holder *who, bool *said);
+
 /* How a request ended that brought no answer: in words, the server's code, a word to count it by. */
 void silr_chat_describe(const silr_http_reply *r, char why[300], char code[80], char note[60]);
 /* silr_chat_batch with files of up to so many bytes; for tests. */

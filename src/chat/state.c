@@ -1,7 +1,8 @@
 /* state.c - what is known of batches: as the ledger keeps it, as the server tells it.
  *
  * A row of `batches` is {"state":"created","url":...,"model":...,"file":...,"batch":...,
- * "status":"in_progress","lines":..,"completed":..,"failed":..,"estimate":..,"made":..,"why":...}.
+ * "status":"in_progress","lines":..,"completed":..,"failed":..,"estimate":..,"made":..,"expires":..,
+ * "why":...}.
  * Strings from a server end up in addresses and on the terminal: ids are checked, words tidied. */
 #include "chat/batch.h"
 #include <math.h>
@@ -110,6 +111,7 @@ bool silr_batch_read(batch *t, const json_t *from)
     memcpy(t->told, status, strlen(status) + 1);
     t->completed = count_at(counts, "completed");
     t->failed = count_at(counts, "failed");
+    t->expires = json_integer_value(json_object_get(from, "expires_at"));
     if (is(t, "failed"))
         read_errors(t, json_object_get(from, "errors"));
     return true;
@@ -123,7 +125,7 @@ static void put_text(silr_buf *out, const char *name, const char *value)
     silr_buf_json(out, value, strlen(value));
 }
 
-silr_status silr_batch_keep(batcher *b, const batch *t, silr_error *err)
+silr_status silr_batch_keep(batcher *b, batch *t, silr_error *err)
 {
     silr_buf json = {0};
     silr_status st;
@@ -138,14 +140,16 @@ silr_status silr_batch_keep(batcher *b, const batch *t, silr_error *err)
                     (unsigned long long)t->lines, (unsigned long long)t->completed,
                     (unsigned long long)t->failed);
     silr_buf_number(&json, t->estimate, 9);
-    silr_buf_printf(&json, ",\"made\":%lld,\"changed\":%lld", (long long)t->made,
-                    (long long)time(NULL));
+    silr_buf_printf(&json, ",\"made\":%lld,\"expires\":%lld,\"changed\":%lld", (long long)t->made,
+                    (long long)t->expires, (long long)time(NULL));
     if (t->stage == BATCH_FAILED)
         put_text(&json, "why", t->why);
     silr_buf_putc(&json, '}');
     st = json.failed ? silr_fail_memory(err)
                      : silr_ledger_batch_set(b->c->ledger, t->name, json.data, err);
     silr_buf_clear(&json);
+    if (st == SILR_OK && t->stage <= BATCH_CREATED)
+        silr_share_hold(b, t);
     return st;
 }
 
@@ -196,6 +200,7 @@ static silr_status load_one(void *ctx, const char *name, const char *state, silr
     batcher *b = ctx;
     json_t *root = json_loads(state, 0, NULL);
     batch *t = add(b, err);
+    json_int_t made = json_integer_value(json_object_get(root, "made"));
     silr_status st = SILR_OK;
 
     if (!t) {
@@ -210,6 +215,8 @@ static silr_status load_one(void *ctx, const char *name, const char *state, silr
         snprintf(t->name, sizeof t->name, "%s", name);
         t->lines = count_at(root, "lines");
         t->estimate = json_number_value(json_object_get(root, "estimate"));
+        t->made = made > 0 && made < t->made ? made : t->made;
+        t->expires = json_integer_value(json_object_get(root, "expires"));
         t->resumed = true;
     }
     json_decref(root);
@@ -258,7 +265,9 @@ silr_status silr_batch_load(batcher *b, silr_error *err)
             w->batch = BATCH_NONE;
     }
     silr_buf_clear(&name);
-    return st == SILR_OK ? close_answered(b, err) : st;
+    if (st == SILR_OK)
+        st = close_answered(b, err);
+    return st == SILR_OK ? silr_share_resume(b, err) : st;
 }
 
 silr_status silr_batch_close(batcher *b, batch *t, batch_stage stage, bool ran, silr_error *err)
@@ -270,6 +279,8 @@ silr_status silr_batch_close(batcher *b, batch *t, batch_stage stage, bool ran, 
     t->waiting = 0;
     if (st == SILR_OK)
         st = silr_ledger_lines_drop(b->c->ledger, t->name, err);
+    if (st == SILR_OK)
+        silr_ledger_unhold(b->c->ledger, t->name);
     for (size_t i = 0; st == SILR_OK && i < b->n; i = silr_want_next(b, i)) {
         want *w = &b->want[i];
         if (w->done || w->batch != index)

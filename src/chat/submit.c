@@ -1,6 +1,7 @@
 /* submit.c - from missing answers to files of lines on the server.
  *
- *     write     a file of lines, which has no name and vanishes with the process
+ *     write     a file of lines, which has no name and vanishes with the process; each request is
+ *               claimed before it is in there (batch_share.c)
  *     afford    what it may cost, before anything is sent
  *     upload    POST /files; its id, and which requests are in it, go into the ledger
  *
@@ -91,25 +92,45 @@ static uint64_t most_lines(const batcher *b)
     return most;
 }
 
-/* Fills a file with what is in no batch yet; those lines are in t from now on, in memory. */
+/* Now and then, while a file is written: others want to claim, too. */
+static silr_status pause_writing(batcher *b, silr_error *err)
+{
+    silr_status st = silr_batch_commit(b, err);
+
+    silr_ledger_beat(b->c->ledger);
+    return st == SILR_OK ? silr_call_may_wait(b->c, err) : st;
+}
+
+static bool is_loose(const want *w)
+{
+    return !w->done && w->batch == BATCH_NONE && !w->elsewhere;
+}
+
+/* Fills a file with what is in no batch yet; those lines are in t from now on, in memory. There may be
+ * none: other runs have claimed all. */
 static silr_status write_lines(batcher *b, batch *t, upload *u, silr_error *err)
 {
-    uint64_t most = most_lines(b);
+    uint64_t most = most_lines(b), looked = 0;
+    bool mine;
     silr_status st = open_nameless(&u->lines, silr_ledger_path(b->c->ledger), err);
 
     for (size_t i = 0; st == SILR_OK && i < b->n && t->lines < most; i = silr_want_next(b, i)) {
         want *w = &b->want[i];
-        if (w->done || w->batch != BATCH_NONE)
+        if (!is_loose(w))
             continue;
         if (t->lines > 0 && u->bytes + w->bytes + 200 > b->most_bytes)
             break;
-        w->batch = (int32_t)(t - b->batch);
-        t->lines++;
-        st = write_line(b, u, w, err);
-        if (st == SILR_OK && t->lines % 500 == 0)
-            st = silr_call_may_wait(b->c, err);
+        if ((st = silr_share_claim(b, w, &mine, err)) == SILR_OK && mine) {
+            w->batch = (int32_t)(t - b->batch);
+            t->lines++;
+            st = write_line(b, u, w, err);
+        }
+        if (st == SILR_OK && ++looked % 500 == 0)
+            st = pause_writing(b, err);
     }
     t->waiting = (size_t)t->lines;
+    if (st == SILR_OK)
+        st = silr_batch_commit(b, err);
     if (st == SILR_OK && (fflush(u->lines) != 0 || ferror(u->lines)))
         st = silr_fail(err, SILR_EIO,
                        "the requests of a batch (%llu bytes) cannot be written beside "
@@ -271,15 +292,16 @@ static silr_status keep_lines(batcher *b, batch *t, silr_error *err)
     silr_status st = silr_batch_open(b, err);
 
     t->stage = BATCH_UPLOADED;
+    if (st == SILR_OK)
+        st = silr_batch_keep(b, t, err);
     for (size_t i = 0; st == SILR_OK && i < b->n; i = silr_want_next(b, i)) {
         want *w = &b->want[i];
         if (w->done || w->batch != index)
             continue;
         w->tries++;
+        silr_share_take(b, t, w);
         st = silr_ledger_line_set(b->c->ledger, &w->id, t->name, w->tries, err);
     }
-    if (st == SILR_OK)
-        st = silr_batch_keep(b, t, err);
     if (st == SILR_OK)
         st = silr_ledger_count(b->c->ledger, "sent by batch", (int64_t)t->lines, err);
     return st == SILR_OK ? silr_batch_commit(b, err) : st;
@@ -309,7 +331,11 @@ static silr_status submit_one(batcher *b, silr_error *err)
         return err ? err->status : SILR_ENOMEM;
     if ((st = write_lines(b, t, &u, err)) != SILR_OK || (st = estimate(b, t, &u, err)) != SILR_OK)
         goto done;
+    if (t->lines == 0)
+        goto done;
     b->hold = !allowed(b, t);
+    if (b->hold)
+        st = silr_share_release(b, t, err);
     if (b->hold || (st = send_file(b, t, &u, err)) != SILR_OK)
         goto done;
     b->c->sent += (int64_t)t->lines;
@@ -327,7 +353,7 @@ done:
 static bool any_loose(const batcher *b)
 {
     for (size_t i = 0; i < b->n; i = silr_want_next(b, i))
-        if (!b->want[i].done && b->want[i].batch == BATCH_NONE)
+        if (is_loose(&b->want[i]))
             return true;
     return false;
 }

@@ -106,7 +106,7 @@ silr_status silr_ledger_put(silr_ledger *l, const silr_ask_id *id, const silr_an
     if (st == SILR_OK && l->in_shared && put(&l->shared, id, a, bytes, len, packed, &mine) != SILR_OK)
         silr_ledger_drop_cache(l, &mine);
     if (st == SILR_OK && l->in_shared)
-        silr_ledger_unclaim(l, id);
+        silr_ledger_end_claim(l, id);
     return st;
 }
 
@@ -189,6 +189,29 @@ silr_status silr_ledger_find(silr_ledger *l, const silr_ask_id *id, silr_buf *re
     }
     silr_buf_clear(&model);
     return st;
+}
+
+silr_status silr_ledger_pass_on(silr_ledger *l, const silr_ask_id *id, silr_error *err)
+{
+    ledger_file *f = &l->own;
+    silr_binder b = {0};
+    int more;
+    silr_status st = silr_ledger_query(f, L_FIND, &b.q, err);
+
+    if (st != SILR_OK)
+        return st;
+    silr_bind_blob(&b, id->bytes, sizeof id->bytes);
+    more = b.rc == SQLITE_OK ? silr_db_next(f->db, f->path, b.q, err)
+                             : silr_db_fail(f->db, f->path, b.rc, err);
+    if (more > 0) {
+        silr_answer a = {.model = (const char *)sqlite3_column_text(b.q, 0), .origin = SILR_ORIGIN_BATCH};
+        bool packed = sqlite3_column_int(b.q, 1) != 0;
+        const void *bytes = sqlite3_column_blob(b.q, 2);
+        take_usage(&a.usage, b.q);
+        st = put(&l->shared, id, &a, bytes ? bytes : "", (size_t)sqlite3_column_bytes(b.q, 2), packed, err);
+    }
+    silr_db_done(b.q);
+    return more < 0 ? (silr_status)more : st;
 }
 
 bool silr_ledger_file_has(ledger_file *f, const silr_ask_id *id)

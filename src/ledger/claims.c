@@ -1,6 +1,6 @@
 /* claims.c - what is being asked just now, in a cache file that several runs share.
  *
- *   claims   id: SHA-256 of a request that is under way; owner: of owners
+ *   claims   id: SHA-256 of a request that is under way; owner: of owners, or below 0: of holds
  *   owners   owner: a number drawn by lot; host, pid, start: its process (owner.c); beat: goes up
  *            every few seconds while it has claims
  *
@@ -14,7 +14,8 @@
  * No time is ever written down or compared with another process's: clocks may jump, and differ. All
  * that is assumed is that a second is a second, and that a run that lives gets to its loop within the
  * lease. The claims of a dead owner are taken away by whoever meets one. Who was taken for dead and
- * goes on has no claims any more; its answers count as ever.
+ * goes on has no claims any more; its answers count as ever. Claims of a batch are another matter
+ * (holds.c).
  *
  * A cache that fails is dropped, and then there is nobody to share with: every claim is granted. */
 #include "ledger/inside.h"
@@ -161,7 +162,7 @@ static silr_status look_at(silr_ledger *l, ledger_watch *w, silr_error *err)
 }
 
 /* Many requests may wait for one owner: it is looked at ten times a second and no more. */
-static silr_status judge(silr_ledger *l, int64_t owner, bool *lives, silr_error *err)
+silr_status silr_ledger_judge(silr_ledger *l, int64_t owner, bool *lives, silr_error *err)
 {
     ledger_watch *w = watch(l, owner);
     silr_status st = SILR_OK;
@@ -174,12 +175,12 @@ static silr_status judge(silr_ledger *l, int64_t owner, bool *lives, silr_error 
     return st;
 }
 
-static silr_status bury(silr_ledger *l, int64_t owner, silr_error *err)
+silr_status silr_ledger_bury(silr_ledger *l, int64_t owner, silr_error *err)
 {
     silr_status st = change(l, L_OWNER_CLAIMS_DROP, NULL, &owner, err);
 
     if (st == SILR_OK)
-        st = change(l, L_OWNER_DROP, NULL, &owner, err);
+        st = change(l, owner < 0 ? L_HOLD_DROP : L_OWNER_DROP, NULL, &owner, err);
     for (size_t i = 0; i < l->n_watched; i++)
         if (l->watched[i].owner == owner)
             l->watched[i--] = l->watched[--l->n_watched];
@@ -206,70 +207,101 @@ static silr_status sweep(silr_ledger *l, silr_error *err)
     silr_db_done(q);
     st = more < 0 ? (silr_status)more : SILR_OK;
     while (st == SILR_OK && n > 0)
-        st = bury(l, dead[--n], err);
+        st = silr_ledger_bury(l, dead[--n], err);
     return st;
 }
 
-static silr_status join(silr_ledger *l, silr_error *err)
+silr_status silr_ledger_join(silr_ledger *l, silr_error *err)
 {
-    silr_status st = know_me(l, err);
+    silr_status st = SILR_OK;
 
-    if (st == SILR_OK && (st = sweep(l, err)) == SILR_OK && (st = sign(l, err)) == SILR_OK)
+    if (l->joined)
+        return SILR_OK;
+    if ((st = know_me(l, err)) == SILR_OK && (st = sweep(l, err)) == SILR_OK &&
+        (st = silr_hold_sweep(l, err)) == SILR_OK && (st = sign(l, err)) == SILR_OK)
         l->joined = l->rows = true;
     return st;
 }
 
 /* --- the door ------------------------------------------------------------------------------------ */
 
-static silr_status claim(silr_ledger *l, const silr_ask_id *id, silr_claim *out, silr_error *err)
+/* Of whom a claim is that has an owner. */
+static silr_status weigh(silr_ledger *l, int64_t owner, ledger_standing *out, silr_holder *who,
+                         silr_error *err)
+{
+    bool lives = false;
+    silr_status st = SILR_OK;
+
+    *out = LEDGER_MINE;
+    if (owner < 0)
+        return silr_hold_weigh(l, owner, out, who, err);
+    if (owner == l->me.owner)
+        return SILR_OK;
+    st = silr_ledger_judge(l, owner, &lives, err);
+    *out = lives ? LEDGER_THEIRS : LEDGER_VOID;
+    if (who)
+        who->lives = lives;
+    return st;
+}
+
+/* batch NULL: for this process. */
+static silr_status claim(silr_ledger *l, const silr_ask_id *id, const char *batch, silr_claim *out,
+                         silr_error *err)
 {
     int64_t owner;
-    bool lives = false;
-    silr_status st = l->joined ? SILR_OK : join(l, err);
+    ledger_standing standing = LEDGER_MINE;
+    silr_status st = silr_ledger_join(l, err);
 
     *out = SILR_CLAIM_ANSWERED;
     if (st != SILR_OK || silr_ledger_file_has(&l->shared, id) ||
-        (st = find_claim(l, id, &owner, err)) != SILR_OK)
+        (st = find_claim(l, id, &owner, err)) != SILR_OK ||
+        (owner != 0 && (st = weigh(l, owner, &standing, NULL, err)) != SILR_OK))
         return st;
-    if (owner != 0 && owner != l->me.owner) {
-        if ((st = judge(l, owner, &lives, err)) == SILR_OK && !lives)
-            st = bury(l, owner, err);
-        *out = SILR_CLAIM_TAKEN;
-        if (st != SILR_OK || lives)
-            return st;
-    }
-    *out = SILR_CLAIM_MINE;
-    return owner == l->me.owner ? SILR_OK : change(l, L_CLAIM_PUT, id, &l->me.owner, err);
+    *out = standing == LEDGER_THEIRS ? SILR_CLAIM_TAKEN : SILR_CLAIM_MINE;
+    if (standing == LEDGER_THEIRS)
+        return SILR_OK;
+    if (standing == LEDGER_VOID && (st = silr_ledger_bury(l, owner, err)) != SILR_OK)
+        return st;
+    if (batch)
+        return silr_hold_claim(l, id, batch, err);
+    return owner != 0 && standing == LEDGER_MINE ? SILR_OK : change(l, L_CLAIM_PUT, id, &l->me.owner, err);
 }
 
-silr_claim silr_ledger_claim(silr_ledger *l, const silr_ask_id *id)
+silr_claim silr_ledger_claim_in(silr_ledger *l, const silr_ask_id *id, const char *batch)
 {
     silr_claim out;
     silr_error mine;
 
     if (!l->in_shared)
         return SILR_CLAIM_MINE;
-    if (claim(l, id, &out, &mine) == SILR_OK)
+    if (claim(l, id, batch, &out, &mine) == SILR_OK)
         return out;
     silr_ledger_drop_cache(l, &mine);
     return SILR_CLAIM_MINE;
 }
 
-bool silr_ledger_claimed(silr_ledger *l, const silr_ask_id *id)
+silr_claim silr_ledger_claim(silr_ledger *l, const silr_ask_id *id)
+{
+    return silr_ledger_claim_in(l, id, NULL);
+}
+
+bool silr_ledger_claimed(silr_ledger *l, const silr_ask_id *id, silr_holder *who)
 {
     int64_t owner;
-    bool lives = false;
+    ledger_standing standing = LEDGER_MINE;
     silr_error mine;
     silr_status st;
 
+    if (who)
+        *who = (silr_holder){0};
     if (!silr_ledger_shares(l))
         return false;
     st = find_claim(l, id, &owner, &mine);
-    if (st == SILR_OK && owner != 0 && owner != l->me.owner)
-        st = judge(l, owner, &lives, &mine);
+    if (st == SILR_OK && owner != 0)
+        st = weigh(l, owner, &standing, who, &mine);
     if (st != SILR_OK)
         silr_ledger_drop_cache(l, &mine);
-    return st == SILR_OK && lives;
+    return st == SILR_OK && standing == LEDGER_THEIRS;
 }
 
 /* Does something to the cache; one that fails is dropped. */
@@ -279,12 +311,31 @@ static void or_drop(silr_ledger *l, silr_status st, const silr_error *why)
         silr_ledger_drop_cache(l, why);
 }
 
+static silr_status unclaim(silr_ledger *l, const silr_ask_id *id, silr_error *err)
+{
+    int64_t owner;
+    ledger_standing standing = LEDGER_VOID;
+    silr_status st = find_claim(l, id, &owner, err);
+
+    if (st == SILR_OK && owner != 0)
+        st = weigh(l, owner, &standing, NULL, err);
+    return st == SILR_OK && standing == LEDGER_MINE ? change(l, L_CLAIM_DROP, id, NULL, err) : st;
+}
+
 void silr_ledger_unclaim(silr_ledger *l, const silr_ask_id *id)
 {
     silr_error mine;
 
     if (l->rows && silr_ledger_shares(l))
-        or_drop(l, change(l, L_CLAIM_DROP, id, &l->me.owner, &mine), &mine);
+        or_drop(l, unclaim(l, id, &mine), &mine);
+}
+
+void silr_ledger_end_claim(silr_ledger *l, const silr_ask_id *id)
+{
+    silr_error mine;
+
+    if (l->rows && silr_ledger_shares(l))
+        or_drop(l, change(l, L_CLAIM_DROP, id, NULL, &mine), &mine);
 }
 
 void silr_ledger_beat(silr_ledger *l)
@@ -300,6 +351,6 @@ void silr_ledger_leave(silr_ledger *l)
     silr_error mine;
 
     if (l->rows && silr_ledger_shares(l))
-        or_drop(l, bury(l, l->me.owner, &mine), &mine);
+        or_drop(l, silr_ledger_bury(l, l->me.owner, &mine), &mine);
     l->joined = l->rows = false;
 }

@@ -32,6 +32,14 @@ typedef enum {
     L_OWNER_DROP,
     L_OWNER_CLAIMS_DROP,
     L_OWNERS,
+    L_BATCH_HAS,
+    L_HOLD_GET,
+    L_HOLD_FIND,
+    L_HOLD_SET,
+    L_HOLD_CLAIM,
+    L_HOLD_DROP,
+    L_HOLD_CLAIMS,
+    L_HOLDS_OVER,
     L_N
 } ledger_query;
 
@@ -53,6 +61,13 @@ typedef struct {
     char host[LEDGER_HOST];
     int64_t pid, start, beat;
 } ledger_owner;
+
+/* Whether a claim is in the way of this run. */
+typedef enum {
+    LEDGER_MINE,   /* this process's, or of a batch of this run */
+    LEDGER_THEIRS,
+    LEDGER_VOID    /* of nobody any more */
+} ledger_standing;
 
 /* What is remembered of another owner. */
 typedef struct {
@@ -87,8 +102,35 @@ silr_status silr_ledger_query(ledger_file *f, ledger_query which, sqlite3_stmt *
 void silr_ledger_drop_cache(silr_ledger *l, const silr_error *why);
 
 /* Tables that only a cache has. */
-extern const char silr_claims_schema[];
+extern const char silr_claims_schema[], silr_holds_schema[];
 bool silr_ledger_file_has(ledger_file *f, const silr_ask_id *id);
+/* An answer of the run that has not come to the cache is put there; nothing where the run has none. In a
+ * transaction. */
+silr_status silr_ledger_pass_on(silr_ledger *l, const silr_ask_id *id, silr_error *err);
+
+/* --- claims.c ------------------------------------------------------------------------------------ */
+
+/* A row of owners for this process, if it has none. */
+silr_status silr_ledger_join(silr_ledger *l, silr_error *err);
+/* Does a process with a row of owners live, as far as can be told from here? */
+silr_status silr_ledger_judge(silr_ledger *l, int64_t owner, bool *lives, silr_error *err);
+/* The request is answered: whoever's claim there is, it has no meaning any more. */
+void silr_ledger_end_claim(silr_ledger *l, const silr_ask_id *id);
+/* Takes away an owner, or a batch, and its claims. */
+silr_status silr_ledger_bury(silr_ledger *l, int64_t owner, silr_error *err);
+
+/* --- holds.c ------------------------------------------------------------------------------------- */
+
+/* The claim of a batch: owner < 0. who: as in silr_ledger_claimed. */
+silr_status silr_hold_weigh(silr_ledger *l, int64_t owner, ledger_standing *out, silr_holder *who,
+                            silr_error *err);
+/* Makes a claim one of a batch that is held. */
+silr_status silr_hold_claim(silr_ledger *l, const silr_ask_id *id, const char *batch, silr_error *err);
+/* Takes away those whose time is over. */
+silr_status silr_hold_sweep(silr_ledger *l, silr_error *err);
+
+/* --- owner.c ------------------------------------------------------------------------------------- */
+
 /* Who this process is; false: the system gives no random numbers. */
 bool silr_owner_make(ledger_owner *o);
 /* Its process is gone, which can only be told of one on the same host. */

@@ -12,12 +12,13 @@
  *   traffic   what happened on the way -> how often
  *
  * A cache file is an SQLite file with the same tables and those of claims.c, application_id 0x53494c43
- * ("SILC"). Version 1 had no claims; a file of that version gets the tables. */
+ * ("SILC"), and that of holds.c. Version 1 had no claims, version 2 no holds; a file of such a version
+ * gets the tables. */
 #include "ledger/inside.h"
 #include <string.h>
 #include <time.h>
 
-enum { CACHE_ID = 0x53494c43, CACHE_VERSION = 2, PATIENCE = 10 /* seconds, for another's lock */ };
+enum { CACHE_ID = 0x53494c43, CACHE_VERSION = 3, PATIENCE = 10 /* seconds, for another's lock */ };
 
 const char silr_ledger_schema[] =
     "CREATE TABLE answers(id BLOB PRIMARY KEY, model TEXT NOT NULL, origin INTEGER NOT NULL,"
@@ -57,12 +58,21 @@ static const char *const sql[L_N] = {
     [L_LINES_DROP] = "DELETE FROM batch_lines WHERE batch=?1",
     [L_CLAIM_GET] = "SELECT owner FROM claims WHERE id=?1",
     [L_CLAIM_PUT] = "INSERT OR REPLACE INTO claims VALUES(?1,?2)",
-    [L_CLAIM_DROP] = "DELETE FROM claims WHERE id=?1 AND owner=?2",
+    [L_CLAIM_DROP] = "DELETE FROM claims WHERE id=?1",
     [L_OWNER_GET] = "SELECT owner,host,pid,start,beat FROM owners WHERE owner=?1",
     [L_OWNER_SIGN] = "INSERT INTO owners VALUES(?1,?2,?3,?4,0) ON CONFLICT(owner) DO UPDATE SET beat=beat+1",
     [L_OWNER_DROP] = "DELETE FROM owners WHERE owner=?1",
     [L_OWNER_CLAIMS_DROP] = "DELETE FROM claims WHERE owner=?1",
     [L_OWNERS] = "SELECT owner,host,pid,start,beat FROM owners",
+    [L_BATCH_HAS] = "SELECT 1 FROM batches WHERE name=?1",
+    [L_HOLD_GET] = "SELECT owner,batch,run,waits,until FROM holds WHERE owner=?1",
+    [L_HOLD_FIND] = "SELECT owner,batch,run,waits,until FROM holds WHERE batch=?1",
+    [L_HOLD_SET] = "INSERT INTO holds VALUES(?1,?2,?3,?4,?5)"
+                   " ON CONFLICT(batch) DO UPDATE SET run=?3, waits=?4, until=?5",
+    [L_HOLD_CLAIM] = "INSERT OR REPLACE INTO claims SELECT ?1,owner FROM holds WHERE batch=?2",
+    [L_HOLD_DROP] = "DELETE FROM holds WHERE owner=?1",
+    [L_HOLD_CLAIMS] = "SELECT id FROM claims WHERE owner=?1",
+    [L_HOLDS_OVER] = "SELECT owner FROM holds WHERE until<=?1",
 };
 
 silr_status silr_ledger_query(ledger_file *f, ledger_query which, sqlite3_stmt **out,
@@ -206,7 +216,8 @@ static silr_status settle_cache(ledger_file *f, silr_error *err)
         sqlite3_snprintf(sizeof mark, mark, "PRAGMA application_id=%d;PRAGMA user_version=%d",
                          CACHE_ID, CACHE_VERSION);
         if ((tables == 0 && (st = execute(f, silr_ledger_schema, err)) != SILR_OK) ||
-            (st = execute(f, silr_claims_schema, err)) != SILR_OK ||
+            (version < 2 && (st = execute(f, silr_claims_schema, err)) != SILR_OK) ||
+            (st = execute(f, silr_holds_schema, err)) != SILR_OK ||
             (st = execute(f, mark, err)) != SILR_OK)
             return st;
     }

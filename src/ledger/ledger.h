@@ -79,7 +79,21 @@ typedef enum {
 bool silr_ledger_shares(const silr_ledger *l); /* there is a cache that can be written */
 silr_claim silr_ledger_claim(silr_ledger *l, const silr_ask_id *id);   /* in the caller's transaction */
 void silr_ledger_unclaim(silr_ledger *l, const silr_ask_id *id);       /* likewise: it has no answer */
-bool silr_ledger_claimed(silr_ledger *l, const silr_ask_id *id); /* only looks: another run has it */
+/* Who has claimed a request. */
+typedef struct {
+    bool batch;    /* it is in a batch at the server: */
+    char run[300]; /* of the run in this folder; "": not known */
+    int64_t until; /* it is held until then, unix time, whatever becomes of that run */
+    bool lives;    /* a process lives that will see to it */
+} silr_holder;
+/* Only looks: another run has it. who may be NULL. */
+bool silr_ledger_claimed(silr_ledger *l, const silr_ask_id *id, silr_holder *who);
+/* A batch is answered, and paid for, also when its process has ended. So its requests are held in its name
+ * until a time, for whoever goes on with this ledger (holds.c). All in the caller's transaction: */
+void silr_ledger_hold(silr_ledger *l, const char *batch, int64_t until); /* of this ledger's batches */
+silr_claim silr_ledger_claim_in(silr_ledger *l, const silr_ask_id *id, const char *batch); /* a held one */
+/* It is done with, and so are its claims; answers that have not come to the cache do now. */
+void silr_ledger_unhold(silr_ledger *l, const char *batch);
 /* To be called every second or so while there are claims: tells the others that we live. */
 void silr_ledger_beat(silr_ledger *l);
 void silr_ledger_leave(silr_ledger *l); /* gives all claims back; outside a transaction */

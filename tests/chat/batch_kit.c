@@ -144,6 +144,15 @@ void kit_stop(kit *k)
     server_stop(&k->server);
 }
 
+void kit_join(kit *other, kit *k)
+{
+    *other = (kit){.server = k->server};
+    snprintf(k->cache, sizeof k->cache, "%s/run.db.cache", k->dir);
+    snprintf(other->cache, sizeof other->cache, "%s", k->cache);
+    snprintf(other->path, sizeof other->path, "%s/run.db.other", k->dir);
+    make_ledger(other);
+}
+
 void kit_renew(kit *k)
 {
     each_file(k, remove_file);
@@ -161,9 +170,9 @@ void kit_open(kit *k, const char *settings)
         snprintf(yaml, sizeof yaml,
                  "name: t\nquestion: which?\nclasses: [positive, negative]\n"
                  "corpus: {files: [t.jsonl], text: text}\nlabelled: none\n"
-                 "annotator: {kind: chat, model: m, url: \"%s%s\", batch: true, batch_poll: 0.01,"
+                 "annotator: {kind: chat, model: m, url: \"%s%s\", batch: true, batch_poll: %g,"
                  " prices: {m: {input: 2, output: 4}}%s%s}\n",
-                 k->server.root, k->place ? k->place : "/v1", settings[0] ? ", " : "", settings);
+                 k->server.root, k->place ? k->place : "/v1", k->poll > 0 ? k->poll : 0.01, settings[0] ? ", " : "", settings);
 
     assert_in_range(n, 1, sizeof yaml - 1);
     if (silr_task_parse(&k->task, yaml, (size_t)n, "task.yaml", ".", NULL, 0, &err) != SILR_OK)
@@ -171,6 +180,8 @@ void kit_open(kit *k, const char *settings)
     assert_int_equal(sqlite3_open(k->path, &k->db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(k->db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(silr_ledger_on(&k->ledger, k->db, k->path, &err), SILR_OK);
+    if (k->cache[0] && silr_ledger_share(k->ledger, k->cache, &err) != SILR_OK)
+        fail_msg("%s", err.text);
     memset(k->got, 0, sizeof k->got);
     memset(k->failed, 0, sizeof k->failed);
     k->wrong = 0;

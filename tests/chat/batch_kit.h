@@ -19,6 +19,8 @@ typedef struct {
     /* the job: text i is "[[positive]] text i" or negative; multiples of `equal` are as text 0 */
     silr_chat_job job;
     size_t equal;
+    char cache[80]; /* of answers, shared with another kit; "": none */
+    double poll;    /* annotator.batch_poll; 0: a hundredth of a second */
     const char *place; /* of the API on the server; NULL: "/v1" */
     int got[KIT_MOST], failed[KIT_MOST], wrong; /* answers, reasons; answers of another class */
     char why[300];                              /* the last reason */
@@ -28,6 +30,9 @@ typedef struct {
 /* A fresh folder; a server unless one runs; the task's annotator with `settings` ("retries: 2"). */
 void kit_start(kit *k, const char *const *server_args);
 void kit_stop(kit *k); /* the folder goes too */
+/* Another run in the same folder, on the same server, which is the first's; both share a cache file. Anew
+ * after each kit_renew. */
+void kit_join(kit *other, kit *k);
 void kit_renew(
     kit *k); /* an empty ledger; the server's counts begin anew, but for files and batches */
 /* Opens the ledger, as a new process would, and makes a chat of the task; forgets what came back. */

@@ -244,7 +244,7 @@ static void other_files_are_refused(void **state)
     refused("something else");
     make_sqlite("PRAGMA application_id=7");
     refused("something else");
-    make_sqlite("PRAGMA application_id=1397312579; PRAGMA user_version=3; CREATE TABLE x(y)");
+    make_sqlite("PRAGMA application_id=1397312579; PRAGMA user_version=4; CREATE TABLE x(y)");
     refused("newer silr");
     write_cache("", 0); /* an empty file is as good as none */
     assert_int_equal(share(&r), SILR_OK);

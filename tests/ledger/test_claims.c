@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char home[] = "/tmp/silr-test-claims-XXXXXX";
@@ -69,7 +70,7 @@ static silr_claim claim(run *r, int i)
 static bool claimed(run *r, int i)
 {
     silr_ask_id id = id_of(i);
-    return silr_ledger_claimed(r->l, &id);
+    return silr_ledger_claimed(r->l, &id, NULL);
 }
 
 static silr_status put(run *r, int i)
@@ -165,7 +166,7 @@ static void a_rollback_takes_claims_back(void **state)
     assert_int_equal(claim(&b, 11), SILR_CLAIM_TAKEN);
     assert_int_equal(silr_ledger_begin(a.l, &err), SILR_OK);
     silr_ledger_rollback(a.l);
-    assert_true(silr_ledger_claimed(b.l, &eleven)); /* a claim of an earlier transaction stays */
+    assert_true(silr_ledger_claimed(b.l, &eleven, NULL)); /* a claim of an earlier transaction stays */
     end_run(&a);
     assert_int_equal(claim(&b, 11), SILR_CLAIM_MINE);
     end_run(&b);
@@ -340,6 +341,157 @@ static void a_stopped_one_is_dead_after_the_lease(void **state)
     end_run(&r);
 }
 
+/* --- batches ------------------------------------------------------------------------------------- */
+
+/* Requests from..to go out in a batch, whose claims hold for so many seconds. */
+static void send_batch(run *r, const char *name, int from, int to, int seconds)
+{
+    assert_int_equal(silr_ledger_begin(r->l, &err), SILR_OK);
+    assert_int_equal(silr_ledger_batch_set(r->l, name, "{}", &err), SILR_OK);
+    silr_ledger_hold(r->l, name, (int64_t)time(NULL) + seconds);
+    for (int i = from; i <= to; i++) {
+        silr_ask_id id = id_of(i);
+        assert_int_equal(silr_ledger_claim_in(r->l, &id, name), SILR_CLAIM_MINE);
+    }
+    assert_int_equal(silr_ledger_commit(r->l, &err), SILR_OK);
+}
+
+static void end_batch(run *r, const char *name)
+{
+    assert_int_equal(silr_ledger_begin(r->l, &err), SILR_OK);
+    silr_ledger_unhold(r->l, name);
+    assert_int_equal(silr_ledger_commit(r->l, &err), SILR_OK);
+}
+
+static silr_holder holder(run *r, int i)
+{
+    silr_ask_id id = id_of(i);
+    silr_holder who;
+
+    assert_true(silr_ledger_claimed(r->l, &id, &who));
+    return who;
+}
+
+/* Its answers will come, and are paid for, though nobody is there to take them. */
+static void a_batch_outlives_its_process(void **state)
+{
+    run a, b;
+    char here[300];
+    silr_ask_id id = id_of(1400);
+    (void)state;
+
+    begin_run(&a);
+    begin_run(&b);
+    assert_int_equal(claim(&a, 1400), SILR_CLAIM_MINE); /* first its process's, then the batch's */
+    assert_int_equal(claim(&a, 1401), SILR_CLAIM_MINE);
+    send_batch(&a, "one", 1400, 1402, 3600);
+    assert_int_equal(claim(&a, 1400), SILR_CLAIM_MINE);
+    for (int lives = 1; lives >= 0; lives--) {
+        for (int i = 1400; i <= 1402; i++)
+            assert_int_equal(claim(&b, i), SILR_CLAIM_TAKEN);
+        assert_true(holder(&b, 1400).batch);
+        assert_int_equal(holder(&b, 1400).lives, lives);
+        assert_in_range(holder(&b, 1400).until, time(NULL) + 3590, time(NULL) + 3600);
+        assert_non_null(getcwd(here, sizeof here));
+        assert_string_equal(holder(&b, 1400).run, here);
+        if (lives)
+            silr_ledger_leave(a.l);
+        wait_for_look();
+    }
+    assert_int_equal(claim(&a, 1401), SILR_CLAIM_MINE); /* the run goes on: they are its own */
+    assert_int_equal(claim(&b, 1401), SILR_CLAIM_TAKEN);
+    assert_int_equal(put(&a, 1400), SILR_OK);
+    assert_int_equal(claim(&b, 1400), SILR_CLAIM_ANSWERED);
+    assert_false(silr_ledger_claimed(b.l, &id, NULL));
+    id = id_of(1401); /* refused for good */
+    assert_int_equal(silr_ledger_begin(a.l, &err), SILR_OK);
+    silr_ledger_unclaim(a.l, &id);
+    assert_int_equal(silr_ledger_commit(a.l, &err), SILR_OK);
+    assert_int_equal(claim(&b, 1401), SILR_CLAIM_MINE);
+    assert_int_equal(claim(&b, 1402), SILR_CLAIM_TAKEN);
+    end_batch(&a, "one"); /* done with: what has no answer is free, and what another claims is not touched */
+    assert_int_equal(claim(&b, 1402), SILR_CLAIM_MINE);
+    assert_int_equal(claim(&a, 1401), SILR_CLAIM_TAKEN);
+    end_run(&a);
+    end_run(&b);
+    assert_int_equal(count("SELECT (SELECT count(*) FROM claims) + (SELECT count(*) FROM owners) +"
+                           " (SELECT count(*) FROM holds)"), 0);
+    assert_string_equal(said, "");
+}
+
+/* Of a run that never came back: its folder is gone, or it is not called again. */
+static void a_batch_holds_until_its_time(void **state)
+{
+    run a, b;
+    silr_ask_id id = id_of(1501);
+    (void)state;
+
+    begin_run(&a);
+    begin_run(&b);
+    send_batch(&a, "late", 1500, 1500, 3600);
+    send_batch(&a, "long", 1501, 1501, 3600);
+    send_batch(&a, "late", 1502, 1503, -1); /* another time for the same batch */
+    assert_int_equal(claim(&a, 1500), SILR_CLAIM_MINE);
+    end_run(&a);
+    assert_int_equal(claim(&b, 1500), SILR_CLAIM_MINE);
+    assert_int_equal(claim(&b, 1502), SILR_CLAIM_MINE);
+    assert_int_equal(count("SELECT count(*) FROM holds"), 1);
+    assert_true(silr_ledger_claimed(b.l, &id, NULL));
+    execute("UPDATE holds SET until=1");
+    assert_false(silr_ledger_claimed(b.l, &id, NULL));
+    silr_ledger_leave(b.l);
+    assert_int_equal(claim(&b, 1504), SILR_CLAIM_MINE); /* the first claim sweeps */
+    assert_int_equal(count("SELECT count(*) FROM claims"), 1);
+    assert_int_equal(count("SELECT count(*) FROM holds"), 0);
+    end_run(&b);
+}
+
+/* A process that was killed between its two commits has the answer, and the cache has the claim. */
+static void what_was_answered_is_passed_on(void **state)
+{
+    run a, b;
+    silr_buf text = {0};
+    silr_ask_id id = id_of(1550);
+    bool found;
+    (void)state;
+
+    begin_run(&a);
+    begin_run(&b);
+    assert_int_equal(put(&a, 1550), SILR_OK);
+    execute("DELETE FROM answers");
+    send_batch(&a, "half", 1550, 1551, 3600);
+    assert_int_equal(claim(&b, 1550), SILR_CLAIM_TAKEN);
+    end_batch(&a, "half");
+    assert_int_equal(claim(&b, 1550), SILR_CLAIM_ANSWERED);
+    assert_int_equal(silr_ledger_find(b.l, &id, &text, NULL, &found, &err), SILR_OK);
+    assert_true(found);
+    assert_string_equal(text.data, "{}");
+    assert_int_equal(claim(&b, 1551), SILR_CLAIM_MINE);
+    silr_buf_clear(&text);
+    end_run(&a);
+    end_run(&b);
+}
+
+/* Nothing of a transaction that was taken back. */
+static void a_rollback_takes_a_batch_back(void **state)
+{
+    run a, b;
+    silr_ask_id id = id_of(1600);
+    (void)state;
+
+    begin_run(&a);
+    begin_run(&b);
+    assert_int_equal(claim(&a, 1600), SILR_CLAIM_MINE);
+    assert_int_equal(silr_ledger_begin(a.l, &err), SILR_OK);
+    silr_ledger_hold(a.l, "back", (int64_t)time(NULL) + 3600);
+    assert_int_equal(silr_ledger_claim_in(a.l, &id, "back"), SILR_CLAIM_MINE);
+    silr_ledger_rollback(a.l);
+    assert_false(holder(&b, 1600).batch);
+    end_run(&a);
+    assert_int_equal(claim(&b, 1600), SILR_CLAIM_MINE);
+    end_run(&b);
+}
+
 /* --- files --------------------------------------------------------------------------------------- */
 
 static void drop_file(void)
@@ -352,29 +504,37 @@ static void drop_file(void)
     }
 }
 
-/* A cache of the time before claims holds answers that were paid for. */
+/* A cache of the time before claims, or before holds, has answers that were paid for. */
 static void an_older_one_is_upgraded(void **state)
 {
-    run r;
-    silr_buf b = {0};
-    silr_ask_id id = id_of(7);
-    bool found;
+    static const char *const age[] = {"DROP TABLE claims; DROP TABLE owners; DROP TABLE holds; PRAGMA user_version=1",
+                                      "DROP TABLE holds; PRAGMA user_version=2"};
     (void)state;
 
+    for (size_t v = 0; v < sizeof age / sizeof *age; v++) {
+        run r;
+        silr_buf b = {0};
+        silr_ask_id id = id_of(7);
+        bool found;
+
+        drop_file();
+        begin_run(&r);
+        assert_int_equal(put(&r, 7), SILR_OK);
+        end_run(&r);
+        execute(age[v]);
+        begin_run(&r);
+        assert_int_equal(claim(&r, 8), SILR_CLAIM_MINE);
+        send_batch(&r, "b", 9, 9, 3600);
+        assert_int_equal(silr_ledger_find(r.l, &id, &b, NULL, &found, &err), SILR_OK);
+        assert_true(found);
+        assert_int_equal(count("PRAGMA user_version"), 3);
+        assert_int_equal(count("SELECT count(*) FROM claims"), 2);
+        assert_int_equal(count("SELECT count(*) FROM holds"), 1);
+        end_run(&r);
+        silr_buf_clear(&b);
+        assert_string_equal(said, "");
+    }
     drop_file();
-    begin_run(&r);
-    assert_int_equal(put(&r, 7), SILR_OK);
-    end_run(&r);
-    execute("DROP TABLE claims; DROP TABLE owners; PRAGMA user_version=1");
-    begin_run(&r);
-    assert_int_equal(claim(&r, 8), SILR_CLAIM_MINE);
-    assert_int_equal(silr_ledger_find(r.l, &id, &b, NULL, &found, &err), SILR_OK);
-    assert_true(found);
-    assert_int_equal(count("PRAGMA user_version"), 2);
-    assert_int_equal(count("SELECT count(*) FROM claims"), 1);
-    end_run(&r);
-    silr_buf_clear(&b);
-    assert_string_equal(said, "");
 }
 
 /* Nobody to share with: everything is granted, and nothing that was answered is lost. */
@@ -448,18 +608,22 @@ static void no_memory(void **state)
     (void)state;
 
     drop_file();
-    for (uint64_t n = 1; n <= 60; n++) {
+    for (uint64_t n = 2; n <= 121; n++) {
         run a, b;
         silr_claim got;
         begin_run(&a);
         begin_run(&b);
-        assert_int_equal(claim(&a, 2000), SILR_CLAIM_MINE);
+        if (n % 2)
+            assert_int_equal(claim(&a, 2000), SILR_CLAIM_MINE);
+        else
+            send_batch(&a, "a", 2000, 2000, 3600);
         assert_int_equal(silr_ledger_begin(b.l, &err), SILR_OK);
-        silr_mem_fail_at(n, false);
+        silr_mem_fail_at(n / 2, false);
         got = silr_ledger_claim(b.l, &id);
         silr_mem_fail_at(0, false);
         assert_true(got == (b.l->shared.db ? SILR_CLAIM_TAKEN : SILR_CLAIM_MINE));
         assert_int_equal(silr_ledger_commit(b.l, &err), SILR_OK);
+        end_batch(&a, "a");
         end_run(&a);
         end_run(&b);
     }
@@ -495,6 +659,10 @@ int main(void)
         cmocka_unit_test(a_pid_is_not_enough),
         cmocka_unit_test(one_far_away_is_dead_after_the_lease),
         cmocka_unit_test(a_stopped_one_is_dead_after_the_lease),
+        cmocka_unit_test(a_batch_outlives_its_process),
+        cmocka_unit_test(a_batch_holds_until_its_time),
+        cmocka_unit_test(what_was_answered_is_passed_on),
+        cmocka_unit_test(a_rollback_takes_a_batch_back),
         cmocka_unit_test(an_older_one_is_upgraded),
         cmocka_unit_test(a_failing_one_grants_all),
         cmocka_unit_test(all_begin_at_once),
