@@ -201,8 +201,7 @@ silr_status silr_ledger_pass_on(silr_ledger *l, const silr_ask_id *id, silr_erro
     if (st != SILR_OK)
         return st;
     silr_bind_blob(&b, id->bytes, sizeof id->bytes);
-    more = b.rc == SQLITE_OK ? silr_db_next(f->db, f->path, b.q, err)
-                             : silr_db_fail(f->db, f->path, b.rc, err);
+    more = silr_ledger_first(f, &b, err);
     if (more > 0) {
         silr_answer a = {.model = (const char *)sqlite3_column_text(b.q, 0), .origin = SILR_ORIGIN_BATCH};
         bool packed = sqlite3_column_int(b.q, 1) != 0;
@@ -353,8 +352,7 @@ static silr_status get_server(ledger_file *f, const char *url, const char *model
         return st;
     silr_bind_text(&b, url);
     silr_bind_text(&b, model);
-    more = b.rc == SQLITE_OK ? silr_db_next(f->db, f->path, b.q, err)
-                             : silr_db_fail(f->db, f->path, b.rc, err);
+    more = silr_ledger_first(f, &b, err);
     if (more > 0)
         silr_buf_puts(facts, text_at(b.q, 0));
     silr_db_done(b.q);

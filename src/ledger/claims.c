@@ -82,8 +82,7 @@ static silr_status find_claim(silr_ledger *l, const silr_ask_id *id, int64_t *ow
     if (st != SILR_OK)
         return st;
     silr_bind_blob(&b, id->bytes, sizeof id->bytes);
-    more = b.rc == SQLITE_OK ? silr_db_next(f->db, f->path, b.q, err)
-                             : silr_db_fail(f->db, f->path, b.rc, err);
+    more = silr_ledger_first(f, &b, err);
     if (more > 0)
         *owner = sqlite3_column_int64(b.q, 0);
     silr_db_done(b.q);
@@ -113,8 +112,7 @@ static silr_status find_owner(silr_ledger *l, int64_t owner, ledger_owner *o, bo
     if (st != SILR_OK)
         return st;
     silr_bind_int(&b, owner);
-    more = b.rc == SQLITE_OK ? silr_db_next(f->db, f->path, b.q, err)
-                             : silr_db_fail(f->db, f->path, b.rc, err);
+    more = silr_ledger_first(f, &b, err);
     if ((*found = more > 0))
         take_owner(o, b.q);
     silr_db_done(b.q);

@@ -53,8 +53,7 @@ static silr_status find(silr_ledger *l, int64_t owner, const char *name, hold *h
         silr_bind_text(&b, name);
     else
         silr_bind_int(&b, owner);
-    more = b.rc == SQLITE_OK ? silr_db_next(f->db, f->path, b.q, err)
-                             : silr_db_fail(f->db, f->path, b.rc, err);
+    more = silr_ledger_first(f, &b, err);
     if ((*found = more > 0)) {
         h->owner = sqlite3_column_int64(b.q, 0);
         copy_text(h->batch, sizeof h->batch, b.q, 1);
@@ -78,8 +77,7 @@ static silr_status is_mine(silr_ledger *l, const char *batch, bool *mine, silr_e
     if (st != SILR_OK)
         return st;
     silr_bind_text(&b, batch);
-    more = b.rc == SQLITE_OK ? silr_db_next(f->db, f->path, b.q, err)
-                             : silr_db_fail(f->db, f->path, b.rc, err);
+    more = silr_ledger_first(f, &b, err);
     *mine = more > 0;
     silr_db_done(b.q);
     return more < 0 ? (silr_status)more : SILR_OK;

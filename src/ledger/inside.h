@@ -98,6 +98,8 @@ struct silr_ledger {
 
 silr_status silr_ledger_query(ledger_file *f, ledger_query which, sqlite3_stmt **out,
                               silr_error *err);
+/* The first row of a query that was bound: as silr_db_next. */
+int silr_ledger_first(ledger_file *f, const silr_binder *b, silr_error *err);
 /* The cache has failed: says so once, and goes on without it. */
 void silr_ledger_drop_cache(silr_ledger *l, const silr_error *why);
 

@@ -87,6 +87,12 @@ silr_status silr_ledger_query(ledger_file *f, ledger_query which, sqlite3_stmt *
     return rc == SQLITE_OK ? SILR_OK : silr_db_fail(f->db, f->path, rc, err);
 }
 
+int silr_ledger_first(ledger_file *f, const silr_binder *b, silr_error *err)
+{
+    return b->rc == SQLITE_OK ? silr_db_next(f->db, f->path, b->q, err)
+                              : (int)silr_db_fail(f->db, f->path, b->rc, err);
+}
+
 static silr_status run_plain(ledger_file *f, ledger_query which, silr_error *err)
 {
     sqlite3_stmt *q;

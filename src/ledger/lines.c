@@ -23,8 +23,7 @@ silr_status silr_ledger_line_get(silr_ledger *l, const silr_ask_id *id, silr_buf
     if (st != SILR_OK)
         return st;
     silr_bind_blob(&b, id->bytes, sizeof id->bytes);
-    more = b.rc == SQLITE_OK ? silr_db_next(f->db, f->path, b.q, err)
-                             : silr_db_fail(f->db, f->path, b.rc, err);
+    more = silr_ledger_first(f, &b, err);
     if (more > 0) {
         const char *name = (const char *)sqlite3_column_text(b.q, 0);
         silr_buf_puts(batch, name ? name : "");
@@ -63,8 +62,7 @@ silr_status silr_ledger_lines_left(silr_ledger *l, const char *batch, int64_t *n
     if (st != SILR_OK)
         return st;
     silr_bind_text(&b, batch);
-    more = b.rc == SQLITE_OK ? silr_db_next(f->db, f->path, b.q, err)
-                             : silr_db_fail(f->db, f->path, b.rc, err);
+    more = silr_ledger_first(f, &b, err);
     if (more > 0)
         *n = sqlite3_column_int64(b.q, 0);
     silr_db_done(b.q);
